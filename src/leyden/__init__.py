@@ -2,4 +2,45 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from leyden.utils.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from leyden import callbacks, loggers
+    from leyden.core.callback import Callback
+    from leyden.core.datamodule import LightningDataModule
+    from leyden.core.module import LightningModule
+    from leyden.core.supervised import Supervised
+    from leyden.data.combined import CombinedLoader
+    from leyden.trainer import Trainer
+    from leyden.utils.seed import seed_everything
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Callback",
+    "CombinedLoader",
+    "LightningDataModule",
+    "LightningModule",
+    "Supervised",
+    "Trainer",
+    "__version__",
+    "callbacks",
+    "loggers",
+    "seed_everything",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Callback": "leyden.core.callback",
+        "CombinedLoader": "leyden.data.combined",
+        "LightningDataModule": "leyden.core.datamodule",
+        "LightningModule": "leyden.core.module",
+        "Supervised": "leyden.core.supervised",
+        "Trainer": "leyden.trainer",
+        "seed_everything": "leyden.utils.seed",
+    },
+    subpackages=("callbacks", "loggers"),
+)

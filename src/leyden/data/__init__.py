@@ -1,0 +1,1 @@
+"""The order of samples, vectorised batches, several loaders at once."""

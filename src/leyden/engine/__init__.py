@@ -1,0 +1,1 @@
+"""One run: the loops over batches and epochs, and everything they decide by."""

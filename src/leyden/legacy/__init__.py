@@ -1,0 +1,1 @@
+"""Old names: arguments, hooks and imports of earlier versions, translated or refused."""

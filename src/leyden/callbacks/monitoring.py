@@ -1,0 +1,40 @@
+"""What callbacks that watch a logged value share: where they look at it, and what they say when it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from leyden.errors import nearest
+
+if TYPE_CHECKING:
+    from leyden.trainer import Trainer
+
+MODES = ("min", "max")
+
+
+def looks_after_training_epoch(trainer: Trainer) -> bool:
+    """Return the default place of a monitoring callback: True at the end of the training epoch, False of validation.
+
+    With one validation per training epoch (``val_check_interval=1.0``, ``check_val_every_n_epoch=1``), or with none,
+    that is the end of the training epoch. The int ``val_check_interval=1`` means a validation after every batch and
+    is not 1.0; nor is an interval of time.
+    """
+    if not trainer.enable_validation:
+        return True
+    if trainer.check_val_every_n_epoch != 1:
+        return False
+    batches = trainer.num_val_batches  # empty while the loaders are unknown
+    if batches and sum(batches) == 0:
+        return True
+    interval = trainer.val_check_interval
+    return interval is None or (isinstance(interval, float) and interval == 1.0)
+
+
+def missing_metric(monitor: str, available: Iterable[str]) -> str:
+    """Write the part of a message that names what can be monitored instead, and how to log what cannot."""
+    names = sorted(available)
+    return (
+        f"Available: {names}.{nearest(monitor, names)} "
+        f"Fix: call `self.log({monitor!r}, value)` in the LightningModule, or monitor one of these."
+    )

@@ -1,0 +1,261 @@
+"""What the engine asks of, and does to, the loaders that users hand in."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import os
+import random
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import data
+from torch.utils.data import DataLoader
+
+from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value
+from leyden.utils.rank import rank_zero_warn
+from leyden.utils.seed import isolate_rng, worker_seed
+
+
+def loader_length(loader: Any) -> int | None:
+    """Return the number of batches of an epoch, or None if the loader does not know it.
+
+    Example:
+        >>> loader_length([1, 2, 3]), loader_length(iter([1, 2, 3]))
+        (3, None)
+    """
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def check_loader(loader: Any, argument: str) -> None:
+    """Raise TypeError unless ``loader`` can be iterated for batches.
+
+    Args:
+        loader: One loader, not a collection of loaders.
+        argument: Where it came from, for the message: ``"train_dataloaders"`` or ``"val_dataloader()"``.
+    """
+    accepted = "a DataLoader or another iterable of batches"
+    if isinstance(loader, data.Dataset) and not isinstance(loader, data.IterableDataset):
+        fix = "wrap the data set: DataLoader(dataset, batch_size=32)"
+    elif isinstance(loader, (str, bytes)) or not (isinstance(loader, Iterable) or hasattr(type(loader), "__getitem__")):
+        fix = "pass DataLoader(dataset, batch_size=32)"
+    else:
+        return
+    raise TypeError(bad_value(argument, loader, accepted, fix))
+
+
+def limit_batches(length: int | None, limit: float | None, argument: str) -> int | float:
+    """Return how many batches of a loader to run.
+
+    Args:
+        length: Batches in the loader; None if unknown.
+        limit: An int (True is 1) counts batches, a float from 0.0 to 1.0 is a fraction, rounded down; None is 1.0.
+        argument: The name of the Trainer argument, for messages.
+
+    Returns:
+        The number of batches; ``math.inf`` for all of a loader of unknown length.
+
+    Raises:
+        TypeError: The limit is no number.
+        MisconfigurationException: It is out of range, a fraction of an unknown length, or a fraction that gives none.
+
+    Example:
+        >>> limit_batches(10, 1, "limit_val_batches"), limit_batches(10, 1.0, "limit_val_batches")
+        (1, 10)
+    """
+    accepted = "an int >= 0 (batches) or a float from 0.0 to 1.0 (fraction)"
+    limit = 1.0 if limit is None else limit
+    if not isinstance(limit, (int, float)):
+        raise TypeError(bad_value(argument, limit, accepted))
+    if not (0 <= limit <= 1 or (limit > 1 and float(limit).is_integer())):
+        raise MisconfigurationException(bad_value(argument, limit, accepted))
+    total = math.inf if length is None else length
+    if isinstance(limit, int) or limit > 1:
+        return min(total, int(limit))
+    if limit in (0.0, 1.0) or length == 0:
+        return total if limit else 0
+    if length is None:
+        fix = "give a number of batches as an int, or 1.0 for all"
+        raise MisconfigurationException(bad_value(argument, limit, "an int or 1.0: the loader has no length", fix))
+    batches = int(length * limit)
+    if batches == 0:
+        raise MisconfigurationException(
+            f"`{argument}={limit}` of {length} batches is less than one batch. "
+            f"Fix: write {argument}=1 for one batch, or a fraction of at least 1/{length}."
+        )
+    return batches
+
+
+def samplers(loader: Any) -> Iterator[Any]:
+    """Yield the loader's batch sampler and sampler, and the samplers that these wrap, each once."""
+    pending = [getattr(loader, "batch_sampler", None), getattr(loader, "sampler", None)]
+    seen: list[Any] = []
+    while pending:
+        sampler = pending.pop(0)
+        if sampler is not None and not any(sampler is other for other in seen):
+            seen.append(sampler)
+            pending.append(getattr(sampler, "sampler", None))
+            yield sampler
+
+
+def replace(loader: DataLoader[Any], **attributes: Any) -> DataLoader[Any]:
+    """Return a shallow copy of ``loader`` with some attributes replaced; it shares everything else, and no workers.
+
+    Unlike a call of the class it keeps what a subclass set in its own ``__init__``.
+    """
+    clone: DataLoader[Any] = object.__new__(type(loader))
+    clone.__dict__.update(loader.__dict__, **attributes, _iterator=None)
+    return clone
+
+
+def without_shuffle(loader: Any) -> Any:
+    """Return a loader that gives the samples of a shuffling ``DataLoader`` in order, with a warning.
+
+    A subset stays that subset. Loaders that do not shuffle, and iterables that are no ``DataLoader`` over a map-style
+    data set, are returned as they are. To share out the samples too, call :func:`distributed_loader` afterwards.
+    """
+    sampler = _sampler(loader)
+    plain = not isinstance(sampler, data.Sampler) or isinstance(sampler, (data.SequentialSampler, ShardSampler))
+    distributed = isinstance(sampler, data.DistributedSampler)
+    if plain or (distributed and not sampler.shuffle):
+        return loader
+    if distributed:
+        ordered = copy.copy(sampler)
+        ordered.shuffle = False
+    else:
+        subset = type(sampler) is data.SubsetRandomSampler
+        ordered = sorted(sampler.indices) if subset else data.SequentialSampler(loader.dataset)
+    rank_zero_warn(
+        "The loader shuffles, but every epoch is to have the same batches (`overfit_batches`): shuffling is turned "
+        "off. Fix: DataLoader(..., shuffle=False).",
+        stacklevel=3,
+        category=PossibleUserWarning,
+    )
+    return _with_sampler(loader, ordered, loader.batch_sampler)
+
+
+def distributed_loader(loader: Any, rank: int, world_size: int, mode: str) -> Any:
+    """Return a loader over this rank's share of the samples.
+
+    In training every rank gets the same number of samples: the first are repeated at the end (with ``drop_last`` the
+    last are left out instead), as PyTorch's ``DistributedSampler`` does it. In evaluation the samples come in order and
+    none is repeated or left out, so ranks may differ by one sample. A sampler of the user's own is kept, and its indices
+    are dealt out in turn. For prediction ``drop_last`` is turned off, also on one rank.
+
+    Iterables that are no ``DataLoader``, iterable-style data sets and loaders that have a ``DistributedSampler`` already
+    are returned as they are: they share out their samples themselves.
+
+    Args:
+        loader: The user's loader; it is not changed.
+        rank: This process, 0 to ``world_size - 1``.
+        world_size: Number of processes.
+        mode: ``"train"``, or a stage of evaluation: ``"validate"``, ``"test"``, ``"predict"`` or ``"sanity_check"``.
+    """
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, data.IterableDataset):
+        return loader
+    batch_sampler: Any = copy.copy(loader.batch_sampler)
+    if mode == "predict" and isinstance(batch_sampler, data.BatchSampler):
+        batch_sampler.drop_last = False
+    sampler, train = _sampler(loader), mode == "train"
+    if world_size == 1 or any(isinstance(item, (data.DistributedSampler, ShardSampler)) for item in samplers(loader)):
+        return _with_sampler(loader, sampler, batch_sampler) if mode == "predict" and sampler is not None else loader
+    if sampler is None:  # a batch sampler that wraps none: deal out its batches
+        return replace(loader, batch_sampler=ShardSampler(batch_sampler, rank, world_size, wrap=train))
+    shuffle = (
+        type(sampler) is data.RandomSampler
+        and not sampler.replacement
+        and sampler.num_samples == len(sampler.data_source)
+    )
+    if shuffle or type(sampler) is data.SequentialSampler:
+        if train:
+            shares: dict[str, Any] = {
+                "num_replicas": world_size,
+                "rank": rank,
+                "shuffle": shuffle,
+                "seed": _global_seed(),
+            }
+            shard: Any = data.DistributedSampler(loader.dataset, drop_last=loader.drop_last, **shares)
+            return _with_sampler(loader, shard, batch_sampler)
+        sampler = data.SequentialSampler(loader.dataset)  # type: ignore[arg-type]
+    shard = ShardSampler(sampler, rank, world_size, wrap=train, drop_last=loader.drop_last)
+    return _with_sampler(loader, shard, batch_sampler)
+
+
+class ShardSampler(data.Sampler[Any]):
+    """One rank's share of what another sampler yields: every ``world_size``-th item, from ``rank`` on.
+
+    The other sampler draws from the global seed and the epoch, so that all ranks see the same order; one that has no
+    length is dealt out as it comes.
+
+    Args:
+        sampler: The sampler over all samples (or over all batches).
+        rank: This process, 0 to ``world_size - 1``.
+        world_size: Number of processes.
+        wrap: Give every rank the same number of items, by repeating the first ones.
+        drop_last: With ``wrap``, leave the last items out instead.
+
+    Example:
+        >>> list(ShardSampler(range(5), 1, 2)), list(ShardSampler(range(5), 1, 2, wrap=True))
+        ([1, 3], [1, 3, 0])
+    """
+
+    def __init__(
+        self, sampler: Any, rank: int, world_size: int, *, wrap: bool = False, drop_last: bool = False
+    ) -> None:
+        self.sampler = sampler
+        self.rank = rank
+        self.world_size = world_size
+        self.wrap = wrap
+        self.drop_last = drop_last
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw another order from the next ``iter`` on."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Any]:
+        if loader_length(self.sampler) is None:
+            return itertools.islice(iter(self.sampler), self.rank, None, self.world_size)
+        with isolate_rng(include_cuda=False):
+            seed = worker_seed(_global_seed(), self.epoch)
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.default_generator.manual_seed(seed)
+            items = list(self.sampler)
+        return itertools.islice(itertools.cycle(items), self.rank, self._total(len(items)), self.world_size)
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self._total(len(self.sampler)), self.world_size))
+
+    def _total(self, length: int) -> int:
+        if not self.wrap:
+            return length
+        return (length if self.drop_last else length + self.world_size - 1) // self.world_size * self.world_size
+
+
+def _global_seed() -> int:
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+
+def _sampler(loader: Any) -> Any:
+    """Return the sampler of single samples; None if there is none that could be replaced."""
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, data.IterableDataset):
+        return None
+    if loader.batch_sampler is None:
+        return loader.sampler
+    return loader.batch_sampler.sampler if isinstance(loader.batch_sampler, data.BatchSampler) else None
+
+
+def _with_sampler(loader: DataLoader[Any], sampler: Any, batch_sampler: Any) -> DataLoader[Any]:
+    if loader.batch_sampler is None:
+        return replace(loader, sampler=sampler)
+    batch_sampler = copy.copy(batch_sampler)
+    batch_sampler.sampler = sampler
+    drop_last = loader.drop_last and batch_sampler.drop_last
+    return replace(loader, sampler=sampler, batch_sampler=batch_sampler, drop_last=drop_last)

@@ -1,0 +1,266 @@
+"""The frame of every run: attach, set up, restore; afterwards tear down, whatever happened."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+from typing import TYPE_CHECKING, Any
+from warnings import warn
+
+import torch
+
+from leyden.core.callback import Checkpoint
+from leyden.core.hparams import AttributeDict
+from leyden.core.module import LightningModule
+from leyden.core.optimizers import (
+    move_optimizer_state,
+    parse_optimizers,
+    steps_itself,
+    wrap_optimizer,
+)
+from leyden.core.supervised import default_optimizer, is_supervised
+from leyden.engine import snapshot
+from leyden.engine.prepare import prepare_data
+from leyden.engine.run import Run
+from leyden.engine.signals import SignalWatch, exit_code
+from leyden.engine.states import TrainerFn, TrainerStatus
+from leyden.engine.step import prepare_manual, scaled_step
+from leyden.errors import MisconfigurationException, SIGTERMException
+from leyden.runtime.determinism import apply_determinism
+from leyden.utils.overrides import is_overridden
+
+if TYPE_CHECKING:
+    from leyden.core.callback import Callback
+
+INTERRUPTED = "interrupted.ckpt"
+
+
+@contextmanager
+def session(run: Run, ckpt_path: str | None = None, weights_only: bool | None = None) -> Iterator[None]:
+    """Set a run up for its block and tear it down after; every ``setup`` that ran gets its ``teardown``."""
+    state, stage = run.state, run.fn.value
+    state.status = TrainerStatus.RUNNING
+    with ExitStack() as closing:
+        try:
+            closing.callback(apply_determinism(run.arguments.deterministic, run.arguments.benchmark))
+            attach(run)
+            closing.callback(detach, run)
+            set_up(run, stage)
+            restore(run, ckpt_path, weights_only)
+            if run.fn is TrainerFn.FITTING:
+                if run.arguments.detect_anomaly:
+                    closing.enter_context(torch.autograd.set_detect_anomaly(True))
+                run.signals = closing.enter_context(SignalWatch())
+            yield
+            if run.fn is TrainerFn.FITTING:
+                run.hooks.call("on_fit_end")
+            tear_down(run, stage)
+            for logger in run.loggers:
+                logger.finalize("success")
+            state.status = TrainerStatus.FINISHED
+        except BaseException as error:
+            state.status = TrainerStatus.INTERRUPTED
+            fail(run, stage, error)
+            if isinstance(error, KeyboardInterrupt) and leaves_on_interrupt():
+                raise SystemExit(exit_code(SIGINT)) from error
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+        finally:
+            state.stage = None
+
+
+def leaves_on_interrupt() -> bool:
+    """Whether Ctrl-C ends the program (a script) or only the run (a notebook, an interactive prompt)."""
+    return not hasattr(sys, "ps1") and "ipykernel" not in sys.modules
+
+
+def attach(run: Run) -> None:
+    """Tie module, data module and callbacks to the run."""
+    module, data = run.module, run.datamodule
+    module.trainer = run.trainer
+    module._device = run.strategy.root_device  # known before setup, so that it can create tensors there
+    if data is not None:
+        data.trainer = run.trainer
+    run.callbacks[:] = merge_callbacks(run.callbacks, module.configure_callbacks())
+    for callback in run.callbacks:
+        callback.__dict__.update(log=module.log, log_dict=module.log_dict)  # a callback logs through the module
+    check_state_keys(run.callbacks)
+    run.bind_hooks()
+
+
+def detach(run: Run) -> None:
+    """Leave nothing of the run in module and callbacks but the Trainer itself."""
+    run.use_results(None)
+    for callback in run.callbacks:
+        for name in ("log", "log_dict"):
+            callback.__dict__.pop(name, None)
+    move_to_cpu = run.strategy.root_device.type != "cpu"
+    for optimizer in run.optimizers:
+        if move_to_cpu:
+            move_optimizer_state(optimizer.optimizer, torch.device("cpu"))
+
+
+def merge_callbacks(callbacks: list[Callback], own: Any) -> list[Callback]:
+    """Add the module's callbacks; each replaces those of its type, or of a sub- or super-class, in the Trainer."""
+    if not own:
+        return callbacks
+    own = list(own) if isinstance(own, (list, tuple)) else [own]
+    kinds = {type(callback) for callback in own}
+
+    def replaced(callback: Callback) -> bool:
+        return any(issubclass(type(callback), kind) or issubclass(kind, type(callback)) for kind in kinds)
+
+    return order_callbacks([c for c in callbacks if not replaced(c)] + own)
+
+
+def order_callbacks(callbacks: list[Callback]) -> list[Callback]:
+    """Checkpoints last, the others as given."""
+    return sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
+
+
+def check_state_keys(callbacks: list[Callback]) -> None:
+    """Two callbacks must not save their states under one key."""
+    seen: set[str] = set()
+    for callback in callbacks:
+        if not is_overridden("state_dict", callback):
+            continue
+        if callback.state_key in seen:
+            raise RuntimeError(
+                f"Two callbacks would save their state under the key {callback.state_key!r}. Fix: give them different "
+                "arguments, or a `state_key` property of their own."
+            )
+        seen.add(callback.state_key)
+
+
+def set_up(run: Run, stage: str) -> None:
+    """Connect processes, prepare the data, call the setup hooks, create the model."""
+    module, strategy = run.module, run.strategy
+    run.runtime.accelerator.setup_device(strategy.root_device)
+    strategy.setup_environment()
+    prepare_data(run)
+    strategy.barrier()
+    run.hooks.call("setup", stage)
+    with strategy.root_device, run.precision.module_init_context():
+        module.configure_model()
+    run.bind_hooks()
+
+
+def restore(run: Run, ckpt_path: str | None, weights_only: bool | None) -> None:
+    """Load the checkpoint if there is one, move the model, make the optimizers; in fit, call its start hooks."""
+    checkpoint = snapshot.load(run, ckpt_path, weights_only) if ckpt_path is not None else None
+    if checkpoint is not None:
+        snapshot.restore_model(run, checkpoint)
+    module, strategy = run.module, run.strategy
+    run.precision.convert_module(module)
+    strategy.model_to_device(module)
+    run.bind_transfer()
+    fitting = run.fn is TrainerFn.FITTING
+    if fitting:
+        strategy.wrap(module, manual=not module.automatic_optimization)
+        configure_optimizers(run)
+        run.hooks.call("on_fit_start")
+        run.bind_hooks()
+    log_hyperparameters(run)
+    if checkpoint is not None and fitting:
+        snapshot.restore_training(run, checkpoint, str(ckpt_path))
+        if Path(str(ckpt_path)).name == INTERRUPTED:
+            run.signal_checkpoint = str(ckpt_path)
+    if fitting:
+        module.zero_grad()
+
+
+def configure_optimizers(run: Run) -> None:
+    """Ask the module for its optimizers and schedulers, and check them."""
+    module = run.module
+    if is_supervised(module) and not is_overridden("configure_optimizers", module, LightningModule):
+        returned: Any = default_optimizer(module)
+        rate = returned.param_groups[0]["lr"]
+        run.trainer.print(f"{type(module).__name__} defines no step: supervised training with Adam(lr={rate}).")
+    else:
+        with run.hooks.inside("configure_optimizers"):
+            returned = module.configure_optimizers()
+    optimizers, run.schedulers = parse_optimizers(returned)
+    if not optimizers:
+        warn("`configure_optimizers` returned None: this fit changes no weights.", stacklevel=2)
+    manual = None if module.automatic_optimization else prepare_manual(run)
+    if manual is None and len(optimizers) > 1:
+        raise RuntimeError(
+            f"`configure_optimizers` returned {len(optimizers)} optimizers; automatic optimization takes one. "
+            "Fix: set `self.automatic_optimization = False` in `__init__` and step them in `training_step`."
+        )
+    for config in run.schedulers:
+        overridden = is_overridden("lr_scheduler_step", module, LightningModule)
+        if manual is None and not steps_itself(config.scheduler) and not overridden:
+            raise MisconfigurationException(
+                f"{type(config.scheduler).__name__} is not one of torch's schedulers. Fix: override "
+                "`lr_scheduler_step(self, scheduler, metric)` and step it there."
+            )
+    execute = scaled_step(run)
+    run.optimizers = [wrap_optimizer(o, module, run.progress, manual, execute) for o in optimizers]
+
+
+def log_hyperparameters(run: Run) -> None:
+    """Send the hyper-parameters of module and data module, as they were given, to the loggers."""
+    if run.fn is not TrainerFn.FITTING or not run.arguments.enable_autolog_hparams:
+        return
+    merged: dict[str, Any] = {}
+    for owner in (run.module, run.datamodule):
+        if owner is None or not getattr(owner, "_log_hyperparams", False):
+            continue
+        for key, value in owner.hparams_initial.items():
+            if key in merged and merged[key] != value and merged[key] is not value:
+                raise RuntimeError(
+                    f"Module and data module both have a hyper-parameter {key!r}, with the values {merged[key]!r} and "
+                    f"{value!r}. Fix: rename one, or save_hyperparameters(ignore=[{key!r}])."
+                )
+            merged[key] = value
+    for logger in run.loggers:
+        if merged:
+            logger.log_hyperparams(AttributeDict(merged))
+        logger.log_graph(run.module)
+        logger.save()
+
+
+def tear_down(run: Run, stage: str) -> None:
+    """Release the device and call the teardown hooks."""
+    run.hooks.call("teardown", stage)
+    run.strategy.teardown()
+
+
+def fail(run: Run, stage: str, error: BaseException) -> None:
+    """Tell everybody about the error and tear down; errors on the way are added to the first one as notes."""
+    run.busy = False
+    run.settling.clear()
+
+    def attempt(action: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except Exception as second:  # noqa: BLE001  # the first error is the one to raise
+            error.add_note(f"While cleaning up: {type(second).__name__}: {second}")
+
+    if hasattr(run, "hooks"):
+        attempt(run.hooks.call, "on_exception", error)
+        attempt(run.hooks.call, "teardown", stage)
+    attempt(run.strategy.teardown)
+    for logger in run.loggers:
+        attempt(logger.finalize, "failed")
+
+
+def stop_on_signal(run: Run) -> None:
+    """Save what a resumed run needs, and leave with the exit code of the signal."""
+    assert run.signals is not None and run.signals.received is not None
+    number = run.signals.received
+    checkpoint = next((c for c in run.callbacks if isinstance(c, Checkpoint)), None)
+    if checkpoint is not None and not run.arguments.fast_dev_run:
+        folder = getattr(checkpoint, "dirpath", None) or Path(run.trainer.default_root_dir) / "checkpoints"
+        path = str(Path(folder) / INTERRUPTED)
+        snapshot.save(run, path)
+        run.trainer.print(f"{number.name} received: the run is saved in {path}; continue it with ckpt_path={path!r}.")
+    if number == SIGINT:
+        raise KeyboardInterrupt
+    if number == SIGTERM:
+        raise SIGTERMException
+    raise SystemExit(exit_code(number))

@@ -1,0 +1,196 @@
+"""One training step: forward, zero_grad, backward, clip, step - in this order, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from leyden.core.optimizers import Closure, LightningOptimizer
+from leyden.engine.nonfinite import LossGuard
+from leyden.errors import MisconfigurationException
+from leyden.utils.tree import sample_count
+
+if TYPE_CHECKING:
+    from leyden.engine.run import Run
+
+Step = Callable[[Any, int], Any]
+
+
+def automatic_step(run: Run) -> Step:
+    """Build the step of automatic optimization; all that can be decided is decided here."""
+    module, hooks, results, progress, window = run.module, run.hooks, run.results, run.progress, run.window
+    active, fire, arguments = hooks.active, hooks.call, run.arguments
+    scaler, size = run.precision.scaler, window.size
+    optimizer: Any = run.optimizers[0] if run.optimizers else None
+    call, count = run.step_caller("training_step")
+    guard = LossGuard(run) if arguments.nonfinite != "ignore" else None
+    run.guard = guard
+    backward = module.backward if scaler is None else run.backward
+    block_sync = run.strategy.block_backward_sync
+
+    def step(batch: Any, batch_idx: int) -> Any:
+        steps_now = size == 1 or (batch_idx + 1) % size == 0 or run.is_last_batch
+        output: Any = None
+        loss: Tensor | None = None
+
+        def closure() -> Tensor | None:
+            nonlocal output, loss
+            hooks.current = "training_step"
+            output = call(batch) if count == 1 else call(batch, batch_idx)
+            loss = output if isinstance(output, Tensor) else loss_of(output)
+            if loss is not None and guard is not None and not guard.passes(loss):
+                output = loss = None
+            if size > 1 and loss is not None:
+                loss = loss * window.scale(weight_of(output, batch, results.batch_size))
+            if optimizer is not None and batch_idx % size == 0:
+                if "on_before_zero_grad" in active:
+                    fire("on_before_zero_grad", optimizer)
+                module.optimizer_zero_grad(progress.epoch, batch_idx, optimizer)
+            if loss is not None and optimizer is not None:
+                if "on_before_backward" in active:
+                    fire("on_before_backward", loss)
+                hooks.current = "backward"
+                backward(loss)
+                if "on_after_backward" in active:
+                    fire("on_after_backward")
+            if steps_now and optimizer is not None:
+                before_step(run, optimizer, loss)
+            return loss
+
+        if optimizer is None:
+            closure()
+        elif steps_now:
+            hooks.current = "optimizer_step"
+            module.optimizer_step(progress.epoch, batch_idx, optimizer, closure)
+        else:
+            with block_sync():
+                closure()
+        hooks.current = ""
+        if "on_train_batch_end" not in active:
+            return None
+        return outputs_of(output, loss)
+
+    return step
+
+
+def before_step(run: Run, optimizer: LightningOptimizer, loss: Tensor | None) -> None:
+    """Between backward and the optimizer: correct the accumulated gradients, unscale, call the hook, clip."""
+    hooks, arguments = run.hooks, run.arguments
+    if run.window.size > 1:
+        correct_gradients(optimizer, run.window.correction())
+    if run.precision.scaler is not None and loss is not None:
+        run.precision.scaler.unscale_(optimizer.optimizer)
+    if "on_before_optimizer_step" in hooks.active:
+        hooks.call("on_before_optimizer_step", optimizer)
+    hooks.current = "configure_gradient_clipping"
+    run.module.configure_gradient_clipping(
+        optimizer._as_optimizer(), arguments.gradient_clip_val, arguments.gradient_clip_algorithm
+    )
+    hooks.current = "optimizer_step"
+
+
+def finish_window(run: Run) -> bool:
+    """Step with the gradients of a window that the end of the data cut short; return whether there were any."""
+    if not run.window.weights or not run.optimizers:
+        return False
+    before_step(run, run.optimizers[0], None)
+    run.optimizers[0].step()
+    run.hooks.current = ""
+    return True
+
+
+def manual_step(run: Run) -> Step:
+    """Build the step of manual optimization: the module does everything itself."""
+    hooks, active = run.hooks, run.hooks.active
+    call, count = run.step_caller("training_step")
+    run.guard = None
+
+    def step(batch: Any, batch_idx: int) -> Any:
+        hooks.current = "training_step"
+        output = call(batch) if count == 1 else call(batch, batch_idx)
+        hooks.current = ""
+        if "on_train_batch_end" not in active:
+            return None
+        return {"loss": output.detach()} if isinstance(output, Tensor) else output or {}
+
+    return step
+
+
+def prepare_manual(run: Run) -> Callable[[LightningOptimizer, Closure | None], Closure | None]:
+    """What ``optimizer.step`` does first in manual optimization: the hook, after the user's closure."""
+
+    def prepare(optimizer: LightningOptimizer, closure: Closure | None) -> Closure | None:
+        if closure is None:
+            if "on_before_optimizer_step" in run.hooks.active:
+                run.hooks.call("on_before_optimizer_step", optimizer)
+            return None
+
+        def with_hook() -> Any:
+            output = closure()
+            if "on_before_optimizer_step" in run.hooks.active:
+                run.hooks.call("on_before_optimizer_step", optimizer)
+            return output
+
+        return with_hook
+
+    return prepare
+
+
+def scaled_step(run: Run) -> Callable[[Any, Closure | None], Any] | None:
+    """How an optimizer steps under a gradient scaler; None without one."""
+    scaler = run.precision.scaler
+    if scaler is None:
+        return None
+
+    def execute(optimizer: Any, closure: Closure | None) -> Any:
+        output = None
+        if closure is not None:
+            with torch.enable_grad():
+                output = closure()
+        if closure is None or output is not None:
+            scaler.step(optimizer)
+            scaler.update()
+        return output
+
+    return execute
+
+
+def loss_of(output: Any) -> Tensor | None:
+    """The loss in what ``training_step`` returned other than a tensor."""
+    if output is None:
+        return None
+    loss = output.get("loss") if isinstance(output, Mapping) else None
+    if isinstance(loss, Tensor):
+        return loss
+    given = f"a dict with the keys {sorted(map(str, output))}" if isinstance(output, Mapping) else repr(output)
+    raise MisconfigurationException(
+        f"`training_step` returned {given}. Accepted: a loss tensor, a dict whose key 'loss' is one, or None to skip "
+        "the batch. Fix: return the loss itself, not loss.item()."
+    )
+
+
+def weight_of(output: Any, batch: Any, size: int | None) -> Any:
+    """The weight of a batch in its accumulation window."""
+    if isinstance(output, Mapping) and "weight" in output:
+        return output["weight"]
+    return size or sample_count(batch)[0]
+
+
+def outputs_of(output: Any, loss: Tensor | None) -> dict[str, Any]:
+    """What ``on_train_batch_end`` gets: the detached loss over the accumulation factor, and the step's other keys."""
+    if loss is None:
+        return {}
+    extra = {key: value for key, value in output.items() if key != "loss"} if isinstance(output, Mapping) else {}
+    return {"loss": loss.detach(), **extra}
+
+
+def correct_gradients(optimizer: LightningOptimizer, factor: Any) -> None:
+    """Multiply the gradients in place; nothing to do for a full window of equal batches."""
+    if not isinstance(factor, Tensor) and factor == 1.0:
+        return
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    if gradients:
+        torch._foreach_mul_(gradients, factor)

@@ -1,0 +1,28 @@
+"""The table of values that validate and test print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def print_results(rows: Sequence[dict[str, float]], title: str) -> None:
+    """Print one column per loader: a framed table on a terminal, aligned text elsewhere."""
+    names = sorted({name.split("/dataloader_idx_")[0] for row in rows for name in row})
+    if not names:
+        return
+    header = [title, *(["value"] if len(rows) == 1 else [f"DataLoader {index}" for index in range(len(rows))])]
+    values = [{name.split("/dataloader_idx_")[0]: value for name, value in row.items()} for row in rows]
+    lines = [[name, *(f"{row[name]:.6g}" if name in row else "" for row in values)] for name in names]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*header)
+        for line in lines:
+            table.add_row(*line)
+        Console().print(table)
+        return
+    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
+    for line in [header, *lines]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -1,0 +1,482 @@
+"""The Trainer: checks the arguments, builds the run, and hands it to the engine."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from leyden.core.callback import Callback, Checkpoint
+from leyden.core.datamodule import LightningDataModule
+from leyden.core.logger import DummyLogger, Logger
+from leyden.core.module import LightningModule
+from leyden.core.supervised import Supervised
+from leyden.engine import snapshot
+from leyden.engine.checkpoint_path import find_checkpoint
+from leyden.engine.checks import check_run
+from leyden.engine.config import TrainerArguments, describe_arguments, raise_all, takes
+from leyden.engine.evaluate import evaluate
+from leyden.engine.fit import fit, validates
+from leyden.engine.loading import Sources
+from leyden.engine.predict import predict
+from leyden.engine.properties import TrainerProperties
+from leyden.engine.results import Metrics
+from leyden.engine.run import Progress, Run
+from leyden.engine.session import order_callbacks, session
+from leyden.engine.states import RunningStage, TrainerFn, TrainerState
+from leyden.engine.table import print_results
+from leyden.errors import (
+    ConfigurationErrors,
+    LightningDeprecationWarning,
+    MisconfigurationException,
+    PossibleUserWarning,
+)
+from leyden.legacy.arguments import Build, translate, translate_call
+from leyden.runtime.resolve import Runtime, resolve
+
+RUNTIME_ARGUMENTS = (
+    "accelerator", "strategy", "devices", "num_nodes", "precision", "plugins", "sync_batchnorm", "deterministic",
+    "benchmark", "use_distributed_sampler",
+)  # fmt: skip
+PathLike = str | os.PathLike[str] | None
+
+
+class Trainer(TrainerProperties):
+    """Runs a module: trains, validates, tests, predicts.
+
+    Args:
+    {arguments}
+
+    Raises:
+            MisconfigurationException: An argument, or a combination of arguments, that cannot work. Several mistakes are
+                reported together, in an error that is a ValueError and a TypeError as well.
+
+    Example:
+            >>> import leyden as pl
+            >>> trainer = pl.Trainer(max_epochs=3, logger=False, enable_checkpointing=False)
+            >>> trainer.current_epoch
+            0
+    """
+
+    @takes(TrainerArguments)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args:
+            raise TypeError(f"Trainer() takes keyword arguments only, but got {args!r}. Fix: Trainer(max_epochs=3).")
+        given, messages = translate(kwargs)
+        for message in messages:
+            warnings.warn(message, LightningDeprecationWarning, stacklevel=3)
+        self._resume_first_fit: str | None = given.pop("ckpt_path", None)
+        given, errors = build_described(given)
+        self._arguments, found = TrainerArguments.checked(given)
+        errors += found
+        self._runtime, found = resolve_runtime(self._arguments)
+        errors += found
+        raise_all(errors)
+        self.state = TrainerState()
+        self._run: Run | None = None
+        self._progress = Progress()
+        self._metrics = Metrics()
+        self.ckpt_path: str | None = None
+        self.profiler = None if isinstance(self._arguments.profiler, str) else self._arguments.profiler
+        self.callbacks = self._complete(listed(self._arguments.callbacks))
+        self._loggers = self._default_loggers()
+
+    def _complete(self, callbacks: list[Callback]) -> list[Callback]:
+        """Fill in the defaults that depend on one another; return the callbacks with the default ones."""
+        from leyden.callbacks.timer import Timer
+
+        arguments = self._arguments
+        if arguments.fast_dev_run:
+            apply_fast_dev_run(arguments)
+        timers = [callback for callback in callbacks if isinstance(callback, Timer)]
+        if arguments.max_time is not None and not timers:
+            timers = [Timer(arguments.max_time, interval="step")]
+            callbacks = [*callbacks, timers[0]]
+        if arguments.max_epochs is None:
+            unlimited = arguments.max_steps == -1 and not timers
+            arguments.max_epochs = 1000 if unlimited else -1
+            if unlimited and not arguments.barebones:
+                warnings.warn(
+                    "`max_epochs` was not set: training stops after 1000 epochs. Fix: max_epochs=<int>, or -1 for "
+                    "training without a limit.",
+                    PossibleUserWarning,
+                    stacklevel=5,
+                )
+        if arguments.min_epochs is None:
+            arguments.min_epochs = 1 if arguments.min_steps else 0
+        if arguments.num_sanity_val_steps is None:
+            arguments.num_sanity_val_steps = 0 if arguments.barebones or arguments.fast_dev_run else 2
+        if arguments.log_every_n_steps is None:
+            arguments.log_every_n_steps = 0 if arguments.barebones else 50
+        if arguments.gradient_clip_algorithm is not None:
+            arguments.gradient_clip_algorithm = arguments.gradient_clip_algorithm.lower()
+        return order_callbacks([*callbacks, *default_callbacks(arguments, callbacks)])
+
+    def _default_loggers(self) -> list[Logger]:
+        """The loggers that were given, or the default one."""
+        given = self._arguments.logger
+        if self._arguments.fast_dev_run and given is not False:
+            return [DummyLogger()]
+        if given is None or given is True:
+            from leyden.loggers.csv_logs import CSVLogger
+
+            return [] if self._arguments.barebones else [CSVLogger(self.default_root_dir)]
+        if isinstance(given, Logger):
+            return [given]
+        return list(given) if given else []
+
+    # -- entry points -----------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        model: LightningModule | nn.Module,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: PathLike = None,
+        weights_only: bool | None = None,
+        **old: Any,
+    ) -> None:
+        """Train a module.
+
+        Args:
+            model: The module; a plain ``nn.Module`` is trained as a supervised model.
+            train_dataloaders: A loader, or a list or dict of them; or a data module.
+            val_dataloaders: A loader or several.
+            datamodule: Instead of loaders.
+            ckpt_path: Continue from this checkpoint: a path, ``"last"`` or ``"best"``.
+            weights_only: False runs arbitrary code from the file; only for files you trust.
+            old: Argument names of 1.x, translated with a warning.
+        """
+        given = self._old("fit", old, train_dataloaders=train_dataloaders, val_dataloaders=val_dataloaders)
+        loaders = {"train": given.get("train_dataloaders"), "val": given.get("val_dataloaders")}
+        run = self._new_run(TrainerFn.FITTING, model, loaders, given.get("datamodule", datamodule))
+        check_run(run)
+        run.validates = validates(run)
+        path, self._resume_first_fit = ckpt_path or self._resume_first_fit, None
+        with session(run, self._find(path, TrainerFn.FITTING), weights_only):
+            fit(run)
+
+    def validate(
+        self,
+        model: LightningModule | nn.Module | None = None,
+        dataloaders: Any = None,
+        ckpt_path: PathLike = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+        **old: Any,
+    ) -> list[dict[str, float]]:
+        """Validate: one dict of epoch values per loader.
+
+        Args:
+            model: The module; None: the last one, with the weights of its best checkpoint.
+            dataloaders: A loader or several.
+            ckpt_path: Load these weights first: a path, ``"best"`` or ``"last"``.
+            verbose: Print a table.
+            datamodule: Instead of loaders.
+            weights_only: False runs arbitrary code from the file; only for files you trust.
+            old: Argument names of 1.x, translated with a warning.
+        """
+        stage = RunningStage.VALIDATING
+        return self._evaluate(stage, "val", model, dataloaders, ckpt_path, verbose, datamodule, weights_only, old)
+
+    def test(
+        self,
+        model: LightningModule | nn.Module | None = None,
+        dataloaders: Any = None,
+        ckpt_path: PathLike = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+        **old: Any,
+    ) -> list[dict[str, float]]:
+        """Test: one dict of epoch values per loader; the arguments are those of :meth:`validate`."""
+        stage = RunningStage.TESTING
+        return self._evaluate(stage, "test", model, dataloaders, ckpt_path, verbose, datamodule, weights_only, old)
+
+    def predict(
+        self,
+        model: LightningModule | nn.Module | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool | None = None,
+        ckpt_path: PathLike = None,
+        weights_only: bool | None = None,
+        **old: Any,
+    ) -> list[Any] | None:
+        """Predict: what ``predict_step`` returned for each batch, on the CPU.
+
+        Args:
+            model: The module; None: the last one, with the weights of its best checkpoint.
+            dataloaders: A loader or several.
+            datamodule: Instead of loaders.
+            return_predictions: False keeps nothing, for predictions that a callback writes.
+            ckpt_path: Load these weights first.
+            weights_only: False runs arbitrary code from the file; only for files you trust.
+            old: Argument names of 1.x, translated with a warning.
+
+        Returns:
+            A list per batch; a list of such lists for several loaders; None if nothing is kept.
+        """
+        given = self._old("predict", old, dataloaders=dataloaders)
+        run, path = self._evaluation_run(
+            TrainerFn.PREDICTING, "predict", model, given.get("dataloaders"), ckpt_path, datamodule
+        )
+        with session(run, path, weights_only):
+            run.state.stage = RunningStage.PREDICTING
+            return predict(run, keep=return_predictions is not False)
+        return None  # interrupted at a prompt
+
+    def _evaluate(
+        self,
+        stage: RunningStage,
+        prefix: str,
+        model: LightningModule | nn.Module | None,
+        dataloaders: Any,
+        ckpt_path: PathLike,
+        verbose: bool,
+        datamodule: LightningDataModule | None,
+        weights_only: bool | None,
+        old: dict[str, Any],
+    ) -> list[dict[str, float]]:
+        fn = TrainerFn(stage.value)
+        given = self._old(fn.value, old, dataloaders=dataloaders)
+        run, path = self._evaluation_run(fn, prefix, model, given.get("dataloaders"), ckpt_path, datamodule)
+        rows: list[dict[str, float]] = []
+        with session(run, path, weights_only):
+            run.state.stage = stage
+            rows = evaluate(run, stage)
+        if verbose and self.is_global_zero:
+            print_results(rows, f"{fn.value} metric")
+        return rows
+
+    def save_checkpoint(
+        self, filepath: str | os.PathLike[str], weights_only: bool | None = None, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint now.
+
+        Args:
+            filepath: The path or URL.
+            weights_only: True leaves out what only training needs.
+            storage_options: For a CheckpointIO plugin that takes them.
+        """
+        if self._run is None:
+            raise AttributeError("`save_checkpoint` needs a model: call it in a hook, or after `fit`.")
+        if storage_options is not None:
+            raise TypeError("`storage_options` is taken by CheckpointIO plugins only, and this Trainer has none.")
+        snapshot.save(self._run, filepath, bool(weights_only))
+
+    def when_settled(self, action: Callable[[], None]) -> None:
+        """Run ``action`` when no hook of the running batch or stage is pending; at once if nothing runs.
+
+        A checkpoint saved there holds no half-done batch, so that a resumed run is the same to the last bit.
+        """
+        if self._run is None:
+            action()
+        else:
+            self._run.when_settled(action)
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print on the first process only, above the progress bar."""
+        if self.is_global_zero:
+            bar = self.progress_bar_callback
+            (bar.print if bar is not None and self.state.stage is not None else print)(*args, **kwargs)
+
+    @contextmanager
+    def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
+        """Create modules on the right device and in the right precision.
+
+        Args:
+            empty_init: True leaves the weights uninitialised, for a checkpoint that is loaded next.
+        """
+        device = torch.device("meta") if empty_init and self.strategy.is_distributed else self.strategy.root_device
+        with device, self.precision_plugin.module_init_context():
+            yield
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _run_now(self) -> Run:
+        assert self._run is not None, "a module that is attached has a run"
+        return self._run
+
+    def _old(self, method: str, old: dict[str, Any], **given: Any) -> dict[str, Any]:
+        """Put loader arguments under today's names; a data module given as training loader is taken as such."""
+        if old:
+            present = {name: value for name, value in given.items() if value is not None}
+            given, messages = translate_call(method, {**present, **old})
+            for message in messages:
+                warnings.warn(message, LightningDeprecationWarning, stacklevel=4)
+            if unknown := sorted(set(given) - {"train_dataloaders", "val_dataloaders", "dataloaders", "datamodule"}):
+                raise TypeError(f"Trainer.{method}() got unexpected keyword arguments {unknown}.")
+        for name in ("train_dataloaders", "dataloaders"):
+            if isinstance(given.get(name), LightningDataModule):
+                given["datamodule"] = given.pop(name)
+        return given
+
+    def _evaluation_run(
+        self,
+        fn: TrainerFn,
+        prefix: str,
+        model: LightningModule | nn.Module | None,
+        dataloaders: Any,
+        ckpt_path: PathLike,
+        datamodule: LightningDataModule | None,
+    ) -> tuple[Run, str | None]:
+        if isinstance(dataloaders, LightningDataModule):
+            dataloaders, datamodule = None, dataloaders
+        last = self._run
+        if model is None:
+            if last is None:
+                raise TypeError(
+                    f"`Trainer.{fn.value}()` needs a model: none was passed, and no fit has run. "
+                    f"Fix: trainer.{fn.value}(model, dataloaders)."
+                )
+            model = last.module
+            if dataloaders is None and datamodule is None:
+                datamodule = last.datamodule
+            saved = getattr(self.checkpoint_callback, "best_model_path", "")
+            if ckpt_path is None and saved and not self.fast_dev_run:
+                ckpt_path = "best"
+        run = self._new_run(fn, model, {prefix: dataloaders}, datamodule)
+        check_run(run)
+        return run, self._find(ckpt_path, fn)
+
+    def _find(self, ckpt_path: PathLike, fn: TrainerFn) -> str | None:
+        callbacks, root = self.checkpoint_callbacks, self.default_root_dir
+        self.ckpt_path = find_checkpoint(ckpt_path, fn, callbacks, root, self.fast_dev_run)
+        return self.ckpt_path
+
+    def _new_run(
+        self, fn: TrainerFn, model: Any, loaders: dict[str, Any], datamodule: LightningDataModule | None
+    ) -> Run:
+        model = getattr(model, "_orig_mod", model)  # what torch.compile returns
+        if not isinstance(model, LightningModule):
+            if not isinstance(model, nn.Module) or isinstance(model, type):
+                raise TypeError(
+                    f"`Trainer.{fn.value}(model)` got {model!r} ({type(model).__name__}). Accepted: a LightningModule "
+                    "or an nn.Module instance."
+                )
+            model = self._wrapped(model)
+        if datamodule is not None and any(value is not None for value in loaders.values()):
+            raise MisconfigurationException(
+                f"`Trainer.{fn.value}` got both loaders and a data module. Fix: pass one of them."
+            )
+        if datamodule is not None and not isinstance(datamodule, LightningDataModule):
+            raise TypeError(
+                f"`datamodule` got {datamodule!r} ({type(datamodule).__name__}). Accepted: a LightningDataModule "
+                "instance."
+            )
+        self.state.fn = fn
+        self._metrics.clear()
+        self._run = Run(
+            trainer=self,
+            fn=fn,
+            arguments=self._arguments,
+            runtime=self._runtime,
+            module=model,
+            datamodule=datamodule,
+            callbacks=self.callbacks,
+            loggers=self._loggers,
+            state=self.state,
+            progress=self._progress,
+            metrics=self._metrics,
+            sources=Sources(loaders),
+        )
+        return self._run
+
+    def _wrapped(self, model: nn.Module) -> Supervised:
+        """The same wrapper for the same plain module, so that a second call goes on with it."""
+        last = self._run.module if self._run is not None else None
+        return last if isinstance(last, Supervised) and last.model is model else Supervised(model)
+
+
+Trainer.__doc__ = (Trainer.__doc__ or "").replace("        {arguments}", describe_arguments())
+
+
+def listed(callbacks: Any) -> list[Callback]:
+    """Callbacks as a list of our own."""
+    if callbacks is None:
+        return []
+    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+
+
+def build_described(given: dict[str, Any]) -> tuple[dict[str, Any], list[Exception]]:
+    """Build the callbacks and loggers that old arguments stand for."""
+    import leyden.callbacks
+    import leyden.loggers
+
+    errors: list[Exception] = []
+
+    def built(item: Any) -> Any:
+        if not isinstance(item, Build):
+            return item
+        for package in (leyden.callbacks, leyden.loggers):
+            if item.name in package.__all__:
+                return getattr(package, item.name)(**item.arguments)
+        errors.append(MisconfigurationException(f"`{item}` is needed for an old argument, and does not exist yet."))
+        return None
+
+    for name in ("callbacks", "logger"):
+        value = given.get(name)
+        if isinstance(value, (list, tuple)):
+            given[name] = [made for item in value if (made := built(item)) is not None]
+        elif isinstance(value, Build):
+            given[name] = built(value)
+    return given, errors
+
+
+def resolve_runtime(arguments: TrainerArguments) -> tuple[Any, list[Exception]]:
+    """Choose device, strategy and precision; return the mistakes instead of raising them."""
+    try:
+        runtime: Runtime = resolve(**{name: getattr(arguments, name) for name in RUNTIME_ARGUMENTS})
+    except ConfigurationErrors as error:
+        return None, list(error.errors)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        return None, [error]
+    return runtime, []
+
+
+def apply_fast_dev_run(arguments: TrainerArguments) -> None:
+    """A few batches of everything, and nothing on disk."""
+    count = int(arguments.fast_dev_run)
+    for name in ("train", "val", "test", "predict"):
+        if not (arguments.overfit_batches and name in ("train", "val")):
+            setattr(arguments, f"limit_{name}_batches", count)
+    arguments.max_steps, arguments.max_epochs = count, 1
+    arguments.num_sanity_val_steps = 0
+    arguments.val_check_interval, arguments.check_val_every_n_epoch = 1.0, 1
+
+
+def default_callbacks(arguments: TrainerArguments, given: Iterable[Callback]) -> list[Callback]:
+    """The progress bar, the summary and the checkpoint callback, where they are wanted and not there yet."""
+    from leyden.callbacks.model_checkpoint import ModelCheckpoint
+    from leyden.callbacks.model_summary import ModelSummary
+    from leyden.callbacks.progress import ProgressBar, default_progress_bar
+
+    wanted: list[tuple[str, type[Callback], Callable[[], Callback]]] = [
+        ("enable_progress_bar", ProgressBar, default_progress_bar),
+        ("enable_model_summary", ModelSummary, ModelSummary),
+        ("enable_checkpointing", Checkpoint, ModelCheckpoint),
+    ]
+    added: list[Callback] = []
+    for name, kind, make in wanted:
+        present = [callback for callback in given if isinstance(callback, kind)]
+        enabled = getattr(arguments, name)
+        if present and (enabled is False or arguments.barebones):
+            why = "barebones=True" if arguments.barebones else f"{name}=False"
+            raise MisconfigurationException(
+                f"`Trainer({why})` excludes {type(present[0]).__name__}, which is among the callbacks. "
+                "Fix: leave one out."
+            )
+        if len(present) > 1 and kind is ProgressBar:
+            raise MisconfigurationException(f"`callbacks` holds {len(present)} progress bars; one is possible.")
+        if not present and enabled is not False and not arguments.barebones:
+            added.append(make())
+    return added

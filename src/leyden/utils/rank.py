@@ -1,0 +1,114 @@
+"""Which process this is, and messages that only the first one writes."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, ParamSpec, TextIO, TypeVar
+
+import torch.distributed as dist
+
+from leyden.errors import LightningDeprecationWarning
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger("leyden")
+
+_RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "JSM_NAMESPACE_RANK")
+
+
+def rank() -> int:
+    """Return this process's global rank: from the process group if there is one, else from the environment, else 0."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank()
+    for variable in _RANK_VARIABLES:
+        value = os.environ.get(variable, "")
+        if value.isdecimal():
+            return int(value)
+    return 0
+
+
+class _RankZeroOnly:
+    """The decorator :data:`rank_zero_only`; an object so that its ``rank`` can be read and set."""
+
+    def __init__(self) -> None:
+        self._rank: int | None = None
+
+    @property
+    def rank(self) -> int:
+        """The rank by which decorated functions decide: the one that was set, else :func:`rank`."""
+        return rank() if self._rank is None else self._rank
+
+    @rank.setter
+    def rank(self, value: int | None) -> None:
+        self._rank = value
+
+    def __call__(self, fn: Callable[P, R], default: R | None = None) -> Callable[P, R | None]:
+        @functools.wraps(fn)
+        def on_rank_zero(*args: P.args, **kwargs: P.kwargs) -> R | None:
+            return fn(*args, **kwargs) if self.rank == 0 else default
+
+        return on_rank_zero
+
+
+rank_zero_only = _RankZeroOnly()
+"""Decorator for functions and methods that only the process with rank 0 is to run; the others get ``default`` (None)."""
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever ``sys.stderr`` is at that moment, so that redirection works."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+def _emit(level: int, message: object, *args: Any, **kwargs: Any) -> None:
+    if rank_zero_only.rank != 0:
+        return
+    if not log.hasHandlers():  # nobody configured logging: show messages as a script's user expects
+        log.addHandler(_Stderr())
+        if log.level == logging.NOTSET:
+            log.setLevel(logging.INFO)
+    log.log(level, message, *args, **kwargs)
+
+
+def rank_zero_info(message: object, *args: Any, **kwargs: Any) -> None:
+    """Log at level INFO on rank 0 (logger ``leyden``); without any logging handlers, to stderr."""
+    _emit(logging.INFO, message, *args, **kwargs)
+
+
+def rank_zero_debug(message: object, *args: Any, **kwargs: Any) -> None:
+    """Log at level DEBUG on rank 0 (logger ``leyden``)."""
+    _emit(logging.DEBUG, message, *args, **kwargs)
+
+
+def rank_zero_warn(message: str | Warning, stacklevel: int = 1, category: type[Warning] = UserWarning) -> None:
+    """Warn on rank 0; ``stacklevel`` counts as in :func:`warnings.warn`, 1 being the line of this call."""
+    if rank_zero_only.rank == 0:
+        warnings.warn(message, category, stacklevel=stacklevel + 1)
+
+
+def rank_zero_deprecation(
+    message: str | Warning, stacklevel: int = 1, category: type[Warning] = LightningDeprecationWarning
+) -> None:
+    """Warn on rank 0 that an old name was used; the message shows the line to write today."""
+    rank_zero_warn(message, stacklevel + 1, category)
+
+
+def rank_prefixed_message(message: str, rank: int | None) -> str:
+    """Put the rank before a message.
+
+    Example:
+        >>> rank_prefixed_message("out of memory", 3)
+        '[rank: 3] out of memory'
+    """
+    return message if rank is None else f"[rank: {rank}] {message}"

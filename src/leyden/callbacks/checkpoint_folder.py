@@ -114,7 +114,7 @@ def remove(path: str) -> None:
 
 
 def link(target: str, path: str) -> None:
-    """Let ``path`` be a relative link to ``target``, a copy where links are not possible; it is replaced in one step."""
+    """Let ``path`` be a relative link to ``target``, or a copy where links are impossible, in one step."""
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:

@@ -154,7 +154,7 @@ class EarlyStopping(Callback):
             self._announce(trainer, message)
 
     def _judge(self, current: Tensor) -> tuple[EarlyStoppingReason, str]:
-        """Compare a value with the best so far; return why to stop and the sentence that says so or reports progress."""
+        """Compare a value with the best so far; return why to stop, and what to announce."""
         better, order = (torch.lt, "<") if self.mode == "min" else (torch.gt, ">")
         best = self.best_score
         if self.check_finite and not torch.isfinite(current):

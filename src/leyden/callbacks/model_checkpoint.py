@@ -68,7 +68,7 @@ class ModelCheckpoint(Checkpoint):
 
     Example:
         >>> import leyden as pl
-        >>> checkpoint = pl.callbacks.ModelCheckpoint(monitor="val_loss", save_top_k=2, filename="{epoch}-{val_loss:.2f}")
+        >>> checkpoint = pl.callbacks.ModelCheckpoint(filename="{epoch}-{val_loss:.2f}", monitor="val_loss")
         >>> checkpoint.format_checkpoint_name({"epoch": 3, "val_loss": 0.25})
         'epoch=3-val_loss=0.25.ckpt'
     """

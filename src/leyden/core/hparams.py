@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     class_only = classmethod
 else:
 
-    class class_only(classmethod):
+    class class_only(classmethod):  # noqa: N801  # a decorator, written as one
         """A class method that refuses to be called on an instance, where its result would be lost."""
 
         def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Any]:
@@ -313,7 +313,7 @@ def _read_hparams(path: Path) -> dict[str, Any]:
 
     Loader.add_constructor("tag:yaml.org,2002:python/tuple", _yaml_tuple)
     try:
-        content = yaml.load(path.read_text(), Loader)
+        content = yaml.load(path.read_text(), Loader)  # noqa: S506  # Loader is a SafeLoader
     except yaml.YAMLError as error:
         raise ValueError(f"`hparams_file` {str(path)!r} is no YAML file of plain data: {error}") from error
     if not isinstance(content, dict | None):

@@ -177,6 +177,7 @@ class LightningModule(DataHooks, HyperparametersMixin, nn.Module):
 
         Args:
             args: ``(batch, batch_idx)``; ``batch_idx`` may be left out.
+            kwargs: None are passed.
 
         Returns:
             The loss; or a dict with the key ``loss`` and, if batches of an accumulation window have unequal weight,

@@ -251,8 +251,9 @@ def fail(run: Run, stage: str, error: BaseException) -> None:
 
 def stop_on_signal(run: Run) -> None:
     """Save what a resumed run needs, and leave with the exit code of the signal."""
-    assert run.signals is not None and run.signals.received is not None
+    assert run.signals is not None
     number = run.signals.received
+    assert number is not None
     checkpoint = next((c for c in run.callbacks if isinstance(c, Checkpoint)), None)
     if checkpoint is not None and not run.arguments.fast_dev_run:
         folder = getattr(checkpoint, "dirpath", None) or Path(run.trainer.default_root_dir) / "checkpoints"

@@ -13,7 +13,7 @@ from leyden.errors import ConfigurationErrors
 from leyden.legacy import hardware
 from leyden.legacy.translation import MISSING, Build, Translation
 
-__all__ = ["OLD_ARGUMENTS", "REMOVED_METHODS", "Build", "translate", "translate_call"]
+__all__ = ["OLD_ARGUMENTS", "REMOVED_METHODS", "Build", "collect", "translate", "translate_call"]
 
 Rule = Callable[[Translation, str, Any], None]
 
@@ -36,6 +36,14 @@ def translate(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         >>> translate({"max_nb_epochs": 3, "weights_summary": None})[0]
         {'max_epochs': 3, 'enable_model_summary': False}
     """
+    translation = collect(arguments)
+    if translation.errors:
+        raise ConfigurationErrors(translation.errors)
+    return translation.arguments, translation.messages
+
+
+def collect(arguments: Mapping[str, Any]) -> Translation:
+    """Translate like :func:`translate`, but return the errors, to be reported together with others."""
     translation = Translation(dict(arguments))
     hardware.translate(translation)
     for name, rule in (_RENAMED | _RULES).items():
@@ -45,9 +53,7 @@ def translate(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     for name, revise in _OLD_VALUES.items():
         if name in translation.arguments:
             revise(translation, name, translation.arguments[name])
-    if translation.errors:
-        raise ConfigurationErrors(translation.errors)
-    return translation.arguments, translation.messages
+    return translation
 
 
 def translate_call(method: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -199,7 +205,9 @@ def _flush_logs(translation: Translation, old: str, value: Any) -> None:
         translation.drop(old, value)
     elif logger in (None, True):
         translation.arguments.pop("logger", None)
-        translation.replace(old, value, logger=Build("CSVLogger", {"flush_logs_every_n_steps": value}))
+        folder = translation.arguments.get("default_root_dir") or "."
+        arguments = {"save_dir": folder, "flush_logs_every_n_steps": value}
+        translation.replace(old, value, logger=Build("CSVLogger", arguments))
     else:
         translation.refuse(old, value, f"Write `flush_logs_every_n_steps={value!r}` where you make your logger")
 

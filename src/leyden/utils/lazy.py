@@ -25,7 +25,7 @@ def lazy_exports(
         __getattr__, __dir__ = lazy_exports(__name__, {"Trainer": "leyden.trainer"})
     """
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> Any:  # noqa: N807  # PEP 562
         if name in subpackages:
             return importlib.import_module(f"{package}.{name}")
         if name not in exports:
@@ -36,7 +36,7 @@ def lazy_exports(
         setattr(sys.modules[package], name, value)
         return value
 
-    def __dir__() -> list[str]:
+    def __dir__() -> list[str]:  # noqa: N807  # PEP 562
         return sorted({*vars(sys.modules[package]), *exports, *subpackages})
 
     return __getattr__, __dir__

@@ -111,7 +111,7 @@ def test_trainer_adds_one_by_itself(tmp_path):
         ({}, {"val_check_interval": 0.5}, [f"epoch={s // 5}-step={s}" for s in (2, 4, 6, 8)]),
         ({}, {"val_check_interval": 1, "max_epochs": 1}, [f"epoch=0-step={s}" for s in (1, 2, 3, 4)]),
         ({}, {"check_val_every_n_epoch": 2}, ["epoch=1-step=8"]),
-        ({"every_n_train_steps": 1}, {"accumulate_grad_batches": 2, "max_epochs": 1}, ["epoch=0-step=1", "epoch=0-step=2"]),
+        ({"every_n_train_steps": 2}, {"accumulate_grad_batches": 2}, ["epoch=0-step=2", "epoch=1-step=4"]),
         ({}, {"max_steps": 6, "max_epochs": -1}, ["epoch=0-step=4", "epoch=1-step=6"]),
     ],
 )  # fmt: skip

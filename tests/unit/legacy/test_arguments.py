@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from leyden.errors import ConfigurationErrors, MisconfigurationException
-from leyden.legacy.arguments import OLD_ARGUMENTS, REMOVED_METHODS, Build, translate, translate_call
+from leyden.legacy.arguments import OLD_ARGUMENTS, REMOVED_METHODS, Build, collect, translate, translate_call
 
 
 class ModelCheckpoint:
@@ -23,6 +23,7 @@ class TestTubeLogger:
 
 
 OWN = ModelCheckpoint()
+FLUSHED = Build("CSVLogger", {"save_dir": ".", "flush_logs_every_n_steps": 7})
 
 
 @pytest.mark.parametrize(
@@ -65,11 +66,8 @@ OWN = ModelCheckpoint()
         ({"overfit_pct": 0.01}, {"overfit_batches": 0.01}),
         ({"row_log_interval": 10}, {"log_every_n_steps": 10}),
         ({"add_row_log_interval": 10}, {"log_every_n_steps": 10}),
-        ({"log_save_interval": 7}, {"logger": Build("CSVLogger", {"flush_logs_every_n_steps": 7})}),
-        (
-            {"flush_logs_every_n_steps": 7, "logger": True},
-            {"logger": Build("CSVLogger", {"flush_logs_every_n_steps": 7})},
-        ),
+        ({"log_save_interval": 7}, {"logger": FLUSHED}),
+        ({"flush_logs_every_n_steps": 7, "logger": True}, {"logger": FLUSHED}),
         ({"flush_logs_every_n_steps": 7, "logger": False}, {"logger": False}),
         ({"gradient_clip": 0.5}, {"gradient_clip_val": 0.5}),
         (
@@ -143,6 +141,12 @@ def test_all_refusals_come_in_one_error() -> None:
     assert all(name in text for name in ("track_grad_norm", "truncated_bptt_steps", "multiple_trainloader_mode"))
     assert "max_nb_epochs" not in text
     assert "automatic_optimization = False" in text
+
+
+def test_refusals_can_be_collected_for_a_common_report() -> None:
+    translation = collect({"track_grad_norm": 2, "max_nb_epochs": 3})
+    assert translation.arguments == {"max_epochs": 3}
+    assert len(translation.errors) == 1
 
 
 @pytest.mark.parametrize(

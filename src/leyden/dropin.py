@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from leyden.legacy.alias import install
 
@@ -65,14 +64,10 @@ def main(arguments: list[str], flags: list[str]) -> int:
     _mark_environment()
     command = [sys.executable, *flags, *arguments]
     if os.name == "nt":  # there a process cannot be replaced, and the caller would not wait
-        return subprocess.call(command)
+        return subprocess.call(command)  # noqa: S603 - the user's own program
     sys.stdout.flush()
     sys.stderr.flush()
-    _replace_process(command)
-
-
-def _replace_process(command: list[str]) -> NoReturn:
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 - the user's own program, in place of this process
 
 
 def _mark_environment() -> None:

@@ -53,7 +53,8 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def test_what_counts_as_a_line_of_code() -> None:
-    text = '"""Doc."""\n\nx = 1  # one\n# comment\n"""About x."""\n\n\ndef f(a,\n      b):\n    """Doc\n    more."""\n    return """text\nof two lines"""\n'
+    text = '"""Doc."""\n\nx = 1  # one\n# comment\n"""About x."""\n\n\n'
+    text += 'def f(a,\n      b):\n    """Doc\n    more."""\n    return """text\nof two lines"""\n'
     assert code_lines(text) == 5
 
 

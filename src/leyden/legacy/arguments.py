@@ -27,7 +27,8 @@ def translate(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     Returns:
         The arguments with today's names, and one message per old one that shows the line to write. Entries of
         ``callbacks`` and ``logger`` may be :class:`Build` descriptions. One key is no argument of the Trainer:
-        ``ckpt_path``, where the first ``fit`` is to resume from. Names that never existed stay for the Trainer to refuse.
+        ``ckpt_path``, where the first ``fit`` is to resume from. Names that never existed stay, for the Trainer to
+        refuse.
 
     Raises:
         ConfigurationErrors: There are old arguments without a translation; it lists all of them.
@@ -350,6 +351,6 @@ REMOVED_METHODS: dict[str, str] = {
     "from_argparse_args": f"`Trainer.from_argparse_args` {_PARSER}",
     "parse_argparser": f"`Trainer.parse_argparser` {_PARSER}",
     "match_env_arguments": f"`Trainer.match_env_arguments` {_PARSER}",
-    "tune": "`trainer.tune` is gone. Write `Tuner(trainer).lr_find(model)` or `Tuner(trainer).scale_batch_size(model)`.",
+    "tune": "`trainer.tune` is gone. Write `Tuner(trainer).lr_find(model)` or `.scale_batch_size(model)`.",
 }
 """Methods of the old Trainer, and what to say to a program that calls one."""

@@ -1,4 +1,4 @@
-"""Old arguments about devices and strategies: ``gpus``, ``tpu_cores``, ``num_processes``, ``distributed_backend`` and kin."""
+"""Old arguments about devices and strategies: ``gpus``, ``tpu_cores``, ``num_processes``, ``distributed_backend``."""
 
 from __future__ import annotations
 

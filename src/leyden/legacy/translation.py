@@ -1,4 +1,4 @@
-"""The state of one translation of old Trainer arguments: what is asked for by now, what to say about it, what is refused."""
+"""The state of a translation of old Trainer arguments: what is asked for by now, what to say, what is refused."""
 
 from __future__ import annotations
 

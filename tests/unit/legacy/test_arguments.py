@@ -167,7 +167,7 @@ def test_refusals_can_be_collected_for_a_common_report() -> None:
     ],
 )
 def test_what_cannot_be_translated_shows_what_to_do(given: dict[str, Any]) -> None:
-    with pytest.raises(MisconfigurationException, match="Write `|keep one of them"):
+    with pytest.raises(MisconfigurationException, match=r"Write `|keep one of them"):
         translate(given)
 
 

@@ -1,1 +1,1 @@
-"""The folder that a drop-in run puts on ``PYTHONPATH``: it holds the ``sitecustomize`` that every child process runs."""
+"""The folder that a drop-in run puts on ``PYTHONPATH``: it holds the ``sitecustomize`` that child processes run."""

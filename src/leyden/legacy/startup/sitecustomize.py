@@ -16,11 +16,10 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 def enter() -> None:
-    """Install the import names; if that fails end the process, which must not fall through to an installed Lightning."""
+    """Install the import names; a process that cannot ends: it must not fall through to an installed Lightning."""
     try:
-        if (
-            importlib.util.find_spec("leyden") is None
-        ):  # it was run from a source tree, found through the working directory
+        # In the parent, a source tree that is not installed may have been found through the working directory.
+        if importlib.util.find_spec("leyden") is None:
             sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(_FOLDER))))
         from leyden.legacy.alias import install
 

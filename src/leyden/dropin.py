@@ -63,11 +63,12 @@ def main(arguments: list[str], flags: list[str]) -> int:
         return 2
     _mark_environment()
     command = [sys.executable, *flags, *arguments]
-    if os.name == "nt":  # there a process cannot be replaced, and the caller would not wait
-        return subprocess.call(command)  # noqa: S603 - the user's own program
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(command[0], command)  # noqa: S606 - the user's own program, in place of this process
+    if os.name != "nt":
+        os.execv(command[0], command)  # noqa: S606 - the user's own program, in place of this process
+    # On Windows a process cannot be replaced: the caller would not wait for the program.
+    return subprocess.call(command)  # noqa: S603 - the user's own program
 
 
 def _mark_environment() -> None:

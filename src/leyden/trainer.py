@@ -13,7 +13,7 @@ from torch import nn
 
 from leyden.core.callback import Callback, Checkpoint
 from leyden.core.datamodule import LightningDataModule
-from leyden.core.logger import DummyLogger, Logger
+from leyden.core.logger import Logger
 from leyden.core.module import LightningModule
 from leyden.core.supervised import Supervised
 from leyden.engine import snapshot
@@ -121,6 +121,8 @@ class Trainer(TrainerProperties):
         """The loggers that were given, or the default one."""
         given = self._arguments.logger
         if self._arguments.fast_dev_run and given is not False:
+            from leyden.loggers.dummy import DummyLogger
+
             return [DummyLogger()]
         if given is None or given is True:
             from leyden.loggers.csv_logs import CSVLogger

@@ -38,7 +38,7 @@ class Tiny(pl.LightningModule):
 def trainer(tmp_path, **arguments):
     return pl.Trainer(
         max_epochs=1, accelerator="cpu", default_root_dir=tmp_path, enable_progress_bar=False,
-        enable_model_summary=False, **arguments,
+        enable_model_summary=False, log_every_n_steps=16, **arguments,
     )  # fmt: skip
 
 

@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from leyden.core.callback import Callback
-from leyden.utils.model_summary import ModelSummary as Summary
-from leyden.utils.model_summary import check_max_depth, summarize
+from leyden.callbacks.layer_summary import ModelSummary as Summary
+from leyden.callbacks.layer_summary import check_max_depth, summarize
 from leyden.utils.rank import rank_zero_info
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ _COMBINED = _from("leyden.data.combined", "CombinedLoader")
 _MOVE = _from("leyden.utils.tree", move_data_to_device="move_to_device")
 _OVERRIDDEN = _from("leyden.utils.overrides", "is_overridden")
 _STATES = _from("leyden.engine.states", "RunningStage", "TrainerFn", "TrainerState", "TrainerStatus")
-_SUMMARY = _from("leyden.utils.model_summary", "UNKNOWN_SIZE", "ModelSummary", "summarize")
+_SUMMARY = _from("leyden.callbacks.layer_summary", "UNKNOWN_SIZE", "ModelSummary", "summarize")
 _PROFILER = _from("leyden.core.profiler", "Profiler")
 _ACCELERATORS = _from(
     "leyden.runtime.accelerators",
@@ -54,7 +54,9 @@ _ENVIRONMENTS = _from(
 )
 _PRECISION = _from("leyden.runtime.precision", "DoublePrecision", "HalfPrecision", "MixedPrecision", "Precision")
 _CHECKPOINT_IO = _from("leyden.runtime.resolve", "CheckpointIO")
-_LOGGER = _from("leyden.core.logger", "DummyExperiment", "DummyLogger", "Logger", "rank_zero_experiment")
+_LOGGER = _from("leyden.core.logger", "Logger") | _from(
+    "leyden.loggers.dummy", "DummyExperiment", "DummyLogger", "rank_zero_experiment"
+)
 _CSV = _from("leyden.loggers", "CSVLogger")
 _EARLY_STOPPING = _from("leyden.callbacks.early_stopping", "EarlyStopping", "EarlyStoppingReason")
 _MODEL_CHECKPOINT = _from("leyden.callbacks", "ModelCheckpoint")

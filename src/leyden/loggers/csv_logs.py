@@ -12,8 +12,10 @@ from typing import Any
 
 from torch import Tensor
 
-from leyden.core.logger import Logger, convert_hparams, plain_hparams, rank_zero_experiment
+from leyden.core.logger import Logger
 from leyden.errors import bad_value
+from leyden.loggers.dummy import rank_zero_experiment
+from leyden.loggers.hparams import convert_hparams, plain_hparams
 from leyden.utils.files import atomic_write, filesystem, is_local
 from leyden.utils.rank import rank_zero_only, rank_zero_warn
 

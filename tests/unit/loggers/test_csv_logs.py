@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from leyden.core.logger import DummyExperiment
 from leyden.loggers.csv_logs import CSVLogger, ExperimentWriter
+from leyden.loggers.dummy import DummyExperiment
 from leyden.utils.rank import rank_zero_only
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from leyden.utils.model_summary import UNKNOWN_SIZE, readable_count, summarize
+from leyden.callbacks.layer_summary import UNKNOWN_SIZE, readable_count, summarize
 
 
 class Net(nn.Module):

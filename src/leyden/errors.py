@@ -23,7 +23,8 @@ class ConfigurationErrors(MisconfigurationException, ValueError, TypeError):
     def __init__(self, errors: Sequence[Exception]) -> None:
         self.errors = tuple(errors)
         lines = "\n".join(f"  {number}. {error}" for number, error in enumerate(self.errors, start=1))
-        super().__init__(f"{len(self.errors)} mistakes in the configuration:\n{lines}")
+        count = f"{len(self.errors)} mistake{'s' if len(self.errors) != 1 else ''}"
+        super().__init__(f"{count} in the configuration:\n{lines}")
 
 
 class CheckpointError(RuntimeError):
@@ -72,3 +73,12 @@ def single_or_all(errors: Sequence[Exception]) -> Exception | None:
     if not errors:
         return None
     return errors[0] if len(errors) == 1 else ConfigurationErrors(errors)
+
+
+def missing_metric(monitor: str, available: Iterable[str]) -> str:
+    """Write the part of a message that names what can be monitored instead, and how to log what cannot."""
+    names = sorted(available)
+    return (
+        f"Available: {names}.{nearest(monitor, names)} "
+        f"Fix: call `self.log({monitor!r}, value)` in the LightningModule, or monitor one of these."
+    )

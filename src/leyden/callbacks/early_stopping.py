@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from leyden.callbacks.monitoring import MODES, looks_after_training_epoch, missing_metric
+from leyden.callbacks.monitoring import MODES, looks_after_training_epoch
 from leyden.core.callback import Callback
-from leyden.errors import MisconfigurationException, bad_value, nearest
+from leyden.errors import MisconfigurationException, bad_value, missing_metric, nearest
 from leyden.utils.rank import log, rank, rank_prefixed_message, rank_zero_warn
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from leyden.callbacks import checkpoint_folder as folder
 from leyden.callbacks.checkpoint_names import check_template, fill_template
 from leyden.callbacks.checkpoint_ranking import best_of, ranked, score_of, worst_score
 from leyden.callbacks.checkpoint_schedule import Schedule
-from leyden.callbacks.monitoring import MODES, looks_after_training_epoch, missing_metric
+from leyden.callbacks.monitoring import MODES, looks_after_training_epoch
 from leyden.core.callback import Checkpoint
-from leyden.errors import MisconfigurationException, bad_value, nearest
+from leyden.errors import MisconfigurationException, bad_value, missing_metric, nearest
 from leyden.utils.files import atomic_write, is_local
 from leyden.utils.rank import rank_zero_info, rank_zero_warn
 

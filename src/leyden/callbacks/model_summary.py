@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from leyden.core.callback import Callback
 from leyden.callbacks.layer_summary import ModelSummary as Summary
 from leyden.callbacks.layer_summary import check_max_depth, summarize
+from leyden.core.callback import Callback
 from leyden.utils.rank import rank_zero_info
 
 if TYPE_CHECKING:

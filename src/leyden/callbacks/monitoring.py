@@ -1,11 +1,8 @@
-"""What callbacks that watch a logged value share: where they look at it, and what they say when it is missing."""
+"""What callbacks that watch a logged value share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
-
-from leyden.errors import nearest
 
 if TYPE_CHECKING:
     from leyden.trainer import Trainer
@@ -29,12 +26,3 @@ def looks_after_training_epoch(trainer: Trainer) -> bool:
         return True
     interval = trainer.val_check_interval
     return interval is None or (isinstance(interval, float) and interval == 1.0)
-
-
-def missing_metric(monitor: str, available: Iterable[str]) -> str:
-    """Write the part of a message that names what can be monitored instead, and how to log what cannot."""
-    names = sorted(available)
-    return (
-        f"Available: {names}.{nearest(monitor, names)} "
-        f"Fix: call `self.log({monitor!r}, value)` in the LightningModule, or monitor one of these."
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from leyden.core.callback import Callback
 from leyden.engine.states import RunningStage
 from leyden.errors import MisconfigurationException, bad_value
+from leyden.utils.duration import parse_duration
 from leyden.utils.rank import rank_zero_info
 
 if TYPE_CHECKING:
@@ -143,36 +143,3 @@ class Timer(Callback):
                 rank_zero_info(
                     f"Time limit reached. Elapsed time is {timedelta(seconds=int(elapsed))}. Signaling Trainer to stop."
                 )
-
-
-def parse_duration(argument: str, value: str | timedelta | Mapping[str, float]) -> timedelta:
-    """Read a duration.
-
-    Args:
-        argument: The argument the value came from, for the message.
-        value: ``"DD:HH:MM:SS"``, a ``timedelta``, or its arguments in a mapping.
-
-    Raises:
-        MisconfigurationException: The value is none of these, or negative.
-
-    Example:
-        >>> parse_duration("max_time", "01:00:30:00")
-        datetime.timedelta(days=1, seconds=1800)
-    """
-    duration = None
-    if isinstance(value, timedelta):
-        duration = value
-    elif isinstance(value, str) and (parts := re.fullmatch(r"(\d+):(\d\d):(\d\d):(\d\d)", value.strip())):
-        days, hours, minutes, seconds = map(int, parts.groups())
-        duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    elif isinstance(value, Mapping):
-        try:
-            duration = timedelta(**value)
-        except TypeError:
-            duration = None
-    if duration is None or duration < timedelta(0):
-        accepted = "a string 'DD:HH:MM:SS', a datetime.timedelta, or a dict of its arguments; not negative"
-        raise MisconfigurationException(
-            bad_value(argument, value, accepted, f"write {argument}='00:01:30:00' for an hour and a half")
-        )
-    return duration

@@ -60,7 +60,7 @@ def _one_of(*names: Any) -> Check:
 
 def _duration(value: Any) -> bool:
     try:
-        parse_duration(value)
+        parse_duration("duration", value)
     except MisconfigurationException:
         return False
     return True

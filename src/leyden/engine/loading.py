@@ -147,7 +147,7 @@ def _validation_interval(run: Run, batches: float) -> tuple[float, timedelta | N
     arguments = run.arguments
     interval = 1.0 if arguments.val_check_interval is None else arguments.val_check_interval
     if isinstance(interval, (str, timedelta, Mapping)):
-        return INFINITE, parse_duration(interval, "val_check_interval")
+        return INFINITE, parse_duration("val_check_interval", interval)
     if isinstance(interval, int):
         validates = arguments.limit_val_batches != 0 and run.sources.is_defined("val", run.module, run.datamodule)
         if validates and interval > batches and arguments.check_val_every_n_epoch is not None:

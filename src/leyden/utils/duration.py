@@ -8,32 +8,36 @@ from datetime import timedelta
 
 from leyden.errors import MisconfigurationException, bad_value
 
-_PATTERN = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
-ACCEPTED = "'DD:HH:MM:SS', a timedelta, or a dict such as {'hours': 1, 'minutes': 30}"
+ACCEPTED = "'DD:HH:MM:SS', a timedelta, or a dict of its arguments such as {'hours': 1}; not negative"
 
 
-def parse_duration(duration: str | timedelta | Mapping[str, float], argument: str = "duration") -> timedelta:
-    """Read a length of time.
+def parse_duration(argument: str, value: str | timedelta | Mapping[str, float]) -> timedelta:
+    """Read a duration.
 
     Args:
-        duration: ``"DD:HH:MM:SS"``, a timedelta, or a dict of timedelta's arguments.
-        argument: The argument's name, for the message.
+        argument: The argument the value came from, for the message.
+        value: ``"DD:HH:MM:SS"``, a ``timedelta``, or its arguments in a mapping.
 
     Raises:
-        MisconfigurationException: It is none of these.
+        MisconfigurationException: The value is none of these, or negative.
 
     Example:
-        >>> parse_duration("00:01:30:00")
-        datetime.timedelta(seconds=5400)
+        >>> parse_duration("max_time", "01:00:30:00")
+        datetime.timedelta(days=1, seconds=1800)
     """
-    if isinstance(duration, timedelta):
-        return duration
-    if isinstance(duration, str) and (match := _PATTERN.fullmatch(duration.strip())):
-        days, hours, minutes, seconds = (int(part) for part in match.groups())
-        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    if isinstance(duration, Mapping):
+    duration = None
+    if isinstance(value, timedelta):
+        duration = value
+    elif isinstance(value, str) and (parts := re.fullmatch(r"(\d+):(\d\d):(\d\d):(\d\d)", value.strip())):
+        days, hours, minutes, seconds = map(int, parts.groups())
+        duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    elif isinstance(value, Mapping):
         try:
-            return timedelta(**duration)
+            duration = timedelta(**value)
         except TypeError:
-            pass
-    raise MisconfigurationException(bad_value(argument, duration, ACCEPTED, "write '00:01:00:00' for one hour"))
+            duration = None
+    if duration is None or duration < timedelta(0):
+        raise MisconfigurationException(
+            bad_value(argument, value, ACCEPTED, f"write {argument}='00:01:30:00' for an hour and a half")
+        )
+    return duration

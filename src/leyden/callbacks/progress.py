@@ -254,7 +254,8 @@ class TimedProgressBar(ProgressBar, ABC):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finish the bar; inside fit go back to the epoch's."""
         if not self._stage.nested:
-            return self._end(trainer, pl_module)
+            self._end(trainer, pl_module)
+            return
         self._finish(trainer, pl_module)
         self._train.paused += self._stage.seconds()
         self._stage = self._train

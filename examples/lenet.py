@@ -40,7 +40,7 @@ class LenetSystem(pl.LightningModule):
         learning_rate: Of Adam.
     """
 
-    def __init__(self, learning_rate: float = 1e-3) -> None:
+    def __init__(self, learning_rate: float = 2e-3) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.model = LenetModel()
@@ -76,7 +76,8 @@ class LenetSystem(pl.LightningModule):
 class DigitsData(pl.LightningDataModule):
     """The 1,797 handwritten digits that ship inside scikit-learn, upscaled from 8x8 to 28x28 pixels.
 
-    Split once and for all: 1,257 to train, 180 to validate, 360 to test.
+    Split once and for all: 1,257 to train, 180 to validate, 360 to test. In training every image is turned and moved a
+    little, at random.
 
     Args:
         batch_size: Images per batch.
@@ -84,7 +85,7 @@ class DigitsData(pl.LightningDataModule):
 
     SPLIT = (1257, 180, 360)
 
-    def __init__(self, batch_size: int = 64) -> None:
+    def __init__(self, batch_size: int = 32) -> None:
         super().__init__()
         self.batch_size = batch_size
 
@@ -97,6 +98,10 @@ class DigitsData(pl.LightningDataModule):
         dataset = TensorDataset(images, torch.tensor(digits.target))
         self.train, self.val, self.test = random_split(dataset, self.SPLIT, torch.Generator().manual_seed(0))
 
+    def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> list[Tensor]:
+        x, y = batch
+        return [jitter(x), y] if self.trainer.training else [x, y]
+
     def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.train, self.batch_size, shuffle=True)
 
@@ -105,3 +110,13 @@ class DigitsData(pl.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.test, self.batch_size)
+
+
+def jitter(images: Tensor) -> Tensor:
+    """Turn each image by up to 10 degrees and move it by up to a tenth of its size."""
+    angle = (torch.rand(len(images)) - 0.5) * 0.35
+    shift = (torch.rand(len(images), 2) - 0.5) * 0.2
+    cos, sin = angle.cos(), angle.sin()
+    rows = [torch.stack([cos, -sin, shift[:, 0]], dim=1), torch.stack([sin, cos, shift[:, 1]], dim=1)]
+    grid = functional.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)

@@ -30,13 +30,8 @@ from leyden.engine.run import Progress, Run
 from leyden.engine.session import order_callbacks, session
 from leyden.engine.states import RunningStage, TrainerFn, TrainerState
 from leyden.engine.table import print_results
-from leyden.errors import (
-    ConfigurationErrors,
-    LightningDeprecationWarning,
-    MisconfigurationException,
-    PossibleUserWarning,
-)
-from leyden.legacy.arguments import Build, translate, translate_call
+from leyden.errors import ConfigurationErrors, LightningDeprecationWarning, MisconfigurationException
+from leyden.legacy.arguments import Build, collect, translate_call
 from leyden.runtime.resolve import Runtime, resolve
 
 RUNTIME_ARGUMENTS = (
@@ -49,34 +44,36 @@ PathLike = str | os.PathLike[str] | None
 class Trainer(TrainerProperties):
     """Runs a module: trains, validates, tests, predicts.
 
+    Every default can also come from the environment, as ``PL_TRAINER_<ARGUMENT>``.
+
     Args:
-    {arguments}
+        {arguments}
 
     Raises:
-            MisconfigurationException: An argument, or a combination of arguments, that cannot work. Several mistakes are
-                reported together, in an error that is a ValueError and a TypeError as well.
+        MisconfigurationException: An argument, or a combination of arguments, that cannot work. Several mistakes are
+            reported together, in an error that is a ValueError and a TypeError as well.
 
     Example:
-            >>> import leyden as pl
-            >>> trainer = pl.Trainer(max_epochs=3, logger=False, enable_checkpointing=False)
-            >>> trainer.current_epoch
-            0
+        >>> import leyden as pl
+        >>> trainer = pl.Trainer(max_epochs=3, logger=False, enable_checkpointing=False)
+        >>> trainer.current_epoch
+        0
     """
 
     @takes(TrainerArguments)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args:
-            raise TypeError(f"Trainer() takes keyword arguments only, but got {args!r}. Fix: Trainer(max_epochs=3).")
-        given, messages = translate(kwargs)
-        for message in messages:
+            raise TypeError(
+                f"Trainer() takes keyword arguments only, but got {args!r}. Fix: Trainer(accelerator='cpu', max_epochs=3)."
+            )
+        old = collect(kwargs)
+        for message in old.messages:
             warnings.warn(message, LightningDeprecationWarning, stacklevel=3)
+        given, errors = build_described(old.arguments)
         self._resume_first_fit: str | None = given.pop("ckpt_path", None)
-        given, errors = build_described(given)
         self._arguments, found = TrainerArguments.checked(given)
-        errors += found
-        self._runtime, found = resolve_runtime(self._arguments)
-        errors += found
-        raise_all(errors)
+        self._runtime, impossible = resolve_runtime(self._arguments)
+        raise_all([*old.errors, *errors, *found, *impossible, *check_callbacks(self._arguments)])
         self.state = TrainerState()
         self._run: Run | None = None
         self._progress = Progress()
@@ -91,30 +88,10 @@ class Trainer(TrainerProperties):
         from leyden.callbacks.timer import Timer
 
         arguments = self._arguments
-        if arguments.fast_dev_run:
-            apply_fast_dev_run(arguments)
-        timers = [callback for callback in callbacks if isinstance(callback, Timer)]
-        if arguments.max_time is not None and not timers:
-            timers = [Timer(arguments.max_time, interval="step")]
-            callbacks = [*callbacks, timers[0]]
-        if arguments.max_epochs is None:
-            unlimited = arguments.max_steps == -1 and not timers
-            arguments.max_epochs = 1000 if unlimited else -1
-            if unlimited and not arguments.barebones:
-                warnings.warn(
-                    "`max_epochs` was not set: training stops after 1000 epochs. Fix: max_epochs=<int>, or -1 for "
-                    "training without a limit.",
-                    PossibleUserWarning,
-                    stacklevel=5,
-                )
-        if arguments.min_epochs is None:
-            arguments.min_epochs = 1 if arguments.min_steps else 0
-        if arguments.num_sanity_val_steps is None:
-            arguments.num_sanity_val_steps = 0 if arguments.barebones or arguments.fast_dev_run else 2
-        if arguments.log_every_n_steps is None:
-            arguments.log_every_n_steps = 0 if arguments.barebones else 50
-        if arguments.gradient_clip_algorithm is not None:
-            arguments.gradient_clip_algorithm = arguments.gradient_clip_algorithm.lower()
+        timed = any(isinstance(callback, Timer) for callback in callbacks)
+        if arguments.max_time is not None and not timed:
+            callbacks, timed = [*callbacks, Timer(arguments.max_time, interval="step")], True
+        arguments.complete(timed)
         return order_callbacks([*callbacks, *default_callbacks(arguments, callbacks)])
 
     def _default_loggers(self) -> list[Logger]:
@@ -160,8 +137,10 @@ class Trainer(TrainerProperties):
         run = self._new_run(TrainerFn.FITTING, model, loaders, given.get("datamodule", datamodule))
         check_run(run)
         run.validates = validates(run)
-        path, self._resume_first_fit = ckpt_path or self._resume_first_fit, None
-        with session(run, self._find(path, TrainerFn.FITTING), weights_only):
+        resumed, self._resume_first_fit = ckpt_path or self._resume_first_fit, None
+        path = self._find(resumed, TrainerFn.FITTING)
+        run.state.stage = RunningStage.TRAINING
+        with session(run, path, weights_only):
             fit(run)
 
     def validate(
@@ -230,8 +209,8 @@ class Trainer(TrainerProperties):
         run, path = self._evaluation_run(
             TrainerFn.PREDICTING, "predict", model, given.get("dataloaders"), ckpt_path, datamodule
         )
+        run.state.stage = RunningStage.PREDICTING
         with session(run, path, weights_only):
-            run.state.stage = RunningStage.PREDICTING
             return predict(run, keep=return_predictions is not False)
         return None  # interrupted at a prompt
 
@@ -251,8 +230,8 @@ class Trainer(TrainerProperties):
         given = self._old(fn.value, old, dataloaders=dataloaders)
         run, path = self._evaluation_run(fn, prefix, model, given.get("dataloaders"), ckpt_path, datamodule)
         rows: list[dict[str, float]] = []
+        run.state.stage = stage
         with session(run, path, weights_only):
-            run.state.stage = stage
             rows = evaluate(run, stage)
         if verbose and self.is_global_zero:
             print_results(rows, f"{fn.value} metric")
@@ -406,7 +385,7 @@ def listed(callbacks: Any) -> list[Callback]:
     """Callbacks as a list of our own."""
     if callbacks is None:
         return []
-    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
 
 
 def build_described(given: dict[str, Any]) -> tuple[dict[str, Any], list[Exception]]:
@@ -445,40 +424,47 @@ def resolve_runtime(arguments: TrainerArguments) -> tuple[Any, list[Exception]]:
     return runtime, []
 
 
-def apply_fast_dev_run(arguments: TrainerArguments) -> None:
-    """A few batches of everything, and nothing on disk."""
-    count = int(arguments.fast_dev_run)
-    for name in ("train", "val", "test", "predict"):
-        if not (arguments.overfit_batches and name in ("train", "val")):
-            setattr(arguments, f"limit_{name}_batches", count)
-    arguments.max_steps, arguments.max_epochs = count, 1
-    arguments.num_sanity_val_steps = 0
-    arguments.val_check_interval, arguments.check_val_every_n_epoch = 1.0, 1
-
-
-def default_callbacks(arguments: TrainerArguments, given: Iterable[Callback]) -> list[Callback]:
-    """The progress bar, the summary and the checkpoint callback, where they are wanted and not there yet."""
+def default_kinds() -> list[tuple[str, type[Callback], Callable[[], Callback]]]:
+    """The callbacks that the Trainer adds by itself: by which argument, of which kind, and how they are made."""
     from leyden.callbacks.model_checkpoint import ModelCheckpoint
     from leyden.callbacks.model_summary import ModelSummary
     from leyden.callbacks.progress import ProgressBar, default_progress_bar
 
-    wanted: list[tuple[str, type[Callback], Callable[[], Callback]]] = [
+    return [
         ("enable_progress_bar", ProgressBar, default_progress_bar),
         ("enable_model_summary", ModelSummary, ModelSummary),
         ("enable_checkpointing", Checkpoint, ModelCheckpoint),
     ]
-    added: list[Callback] = []
-    for name, kind, make in wanted:
-        present = [callback for callback in given if isinstance(callback, kind)]
-        enabled = getattr(arguments, name)
-        if present and (enabled is False or arguments.barebones):
-            why = "barebones=True" if arguments.barebones else f"{name}=False"
-            raise MisconfigurationException(
-                f"`Trainer({why})` excludes {type(present[0]).__name__}, which is among the callbacks. "
-                "Fix: leave one out."
+
+
+def check_callbacks(arguments: TrainerArguments) -> list[Exception]:
+    """Callbacks that the other arguments exclude."""
+    errors: list[Exception] = []
+    given = listed(arguments.callbacks)
+    for name, kind, _ in default_kinds():
+        present = [type(callback).__name__ for callback in given if isinstance(callback, kind)]
+        if present and (getattr(arguments, name) is False or arguments.barebones is True):
+            why = "barebones=True" if arguments.barebones is True else f"{name}=False"
+            errors.append(
+                MisconfigurationException(
+                    f"`Trainer({why}, callbacks=[{', '.join(present)}(...)])` excludes what it asks for. "
+                    f"Fix: leave out `{why}`, or the callback."
+                )
             )
-        if len(present) > 1 and kind is ProgressBar:
-            raise MisconfigurationException(f"`callbacks` holds {len(present)} progress bars; one is possible.")
-        if not present and enabled is not False and not arguments.barebones:
-            added.append(make())
-    return added
+        if len(present) > 1 and name == "enable_progress_bar":
+            errors.append(
+                MisconfigurationException(f"`callbacks` got {len(present)} progress bars: {present}. Accepted: one.")
+            )
+    return errors
+
+
+def default_callbacks(arguments: TrainerArguments, given: Iterable[Callback]) -> list[Callback]:
+    """The progress bar, the summary and the checkpoint callback, where they are wanted and not there yet."""
+    given = list(given)
+    return [
+        make()
+        for name, kind, make in default_kinds()
+        if getattr(arguments, name) is not False
+        and not arguments.barebones
+        and not any(isinstance(callback, kind) for callback in given)
+    ]

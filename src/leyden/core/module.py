@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 from warnings import warn
 
 import torch
@@ -14,19 +14,24 @@ from torch.optim import Optimizer
 
 from leyden.core.datamodule import DataHooks
 from leyden.core.hparams import HyperparametersMixin, class_only, load_from_checkpoint
+from leyden.core.model_hooks import STEP_OUTPUT, ModelHooks
 from leyden.core.optimizers import LightningOptimizer, OptimizerLRScheduler
 from leyden.errors import MisconfigurationException, bad_value, nearest
 
 if TYPE_CHECKING:
     from leyden.core.callback import Callback
     from leyden.core.logger import Logger
-    from leyden.engine.results import Results
     from leyden.trainer import Trainer
 
-STEP_OUTPUT = Tensor | Mapping[str, Any] | None
+
+class LogTarget(Protocol):
+    """Who takes in what ``self.log`` is given, while a Trainer runs."""
+
+    def log(self, name: str, value: Any, arguments: tuple[Any, ...], batch_size: int | None) -> None:
+        """Take in one value with the other arguments of the call."""
 
 
-class LightningModule(DataHooks, HyperparametersMixin, nn.Module):
+class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
     """A model, its optimizers, and its steps.
 
     Define ``training_step`` and ``configure_optimizers``; ``validation_step``, ``test_step`` and ``predict_step`` as
@@ -53,7 +58,7 @@ class LightningModule(DataHooks, HyperparametersMixin, nn.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._trainer: Trainer | None = None
-        self._results: Results | None = None
+        self._results: LogTarget | None = None
         self._device = torch.device("cpu")
         self._dtype: torch.dtype = torch.get_default_dtype()
         self._example_input_array: Any = None
@@ -207,129 +212,6 @@ class LightningModule(DataHooks, HyperparametersMixin, nn.Module):
 
     def configure_model(self) -> None:
         """Create layers late, on the right device and type; called in every stage, so let it do nothing twice."""
-
-    # -- hooks ------------------------------------------------------------------------------------------------------
-
-    def on_fit_start(self) -> None:
-        """Called when fit begins, after the optimizers were made."""
-
-    def on_fit_end(self) -> None:
-        """Called when fit ends."""
-
-    def on_train_start(self) -> None:
-        """Called before the first epoch."""
-
-    def on_train_end(self) -> None:
-        """Called after the last epoch."""
-
-    def on_train_epoch_start(self) -> None:
-        """Called when a training epoch begins."""
-
-    def on_train_epoch_end(self) -> None:
-        """Called when a training epoch ends, after its validation."""
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
-        """Called before a training batch; return -1 to skip the rest of the epoch."""
-        return None
-
-    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
-        """Called after a training batch; ``outputs["loss"]`` is the detached loss over the accumulation factor."""
-
-    def on_validation_start(self) -> None:
-        """Called when a validation run begins."""
-
-    def on_validation_end(self) -> None:
-        """Called when a validation run ends."""
-
-    def on_validation_epoch_start(self) -> None:
-        """Called before the validation batches."""
-
-    def on_validation_epoch_end(self) -> None:
-        """Called after the validation batches."""
-
-    def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Called before a validation batch."""
-
-    def on_validation_batch_end(
-        self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Called after a validation batch."""
-
-    def on_test_start(self) -> None:
-        """Called when a test run begins."""
-
-    def on_test_end(self) -> None:
-        """Called when a test run ends."""
-
-    def on_test_epoch_start(self) -> None:
-        """Called before the test batches."""
-
-    def on_test_epoch_end(self) -> None:
-        """Called after the test batches."""
-
-    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Called before a test batch."""
-
-    def on_test_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Called after a test batch."""
-
-    def on_predict_start(self) -> None:
-        """Called when a predict run begins."""
-
-    def on_predict_end(self) -> None:
-        """Called when a predict run ends."""
-
-    def on_predict_epoch_start(self) -> None:
-        """Called before the predict batches."""
-
-    def on_predict_epoch_end(self) -> None:
-        """Called after the predict batches."""
-
-    def on_predict_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Called before a predict batch."""
-
-    def on_predict_batch_end(self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Called after a predict batch."""
-
-    def on_before_zero_grad(self, optimizer: Optimizer) -> None:
-        """Called before the gradients are cleared."""
-
-    def on_before_backward(self, loss: Tensor) -> None:
-        """Called before ``loss.backward()``."""
-
-    def on_after_backward(self) -> None:
-        """Called after ``loss.backward()``."""
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Called before ``optimizer.step()`` and before the gradients are clipped."""
-
-    def on_validation_model_zero_grad(self) -> None:
-        """Free the gradients before a validation run inside fit."""
-        self.zero_grad()
-
-    def on_validation_model_eval(self) -> None:
-        """Switch to evaluation mode for validation."""
-        self.eval()
-
-    def on_validation_model_train(self) -> None:
-        """Switch back after validation; unless overridden, each sub-module gets the mode it had."""
-
-    def on_test_model_eval(self) -> None:
-        """Switch to evaluation mode for testing."""
-        self.eval()
-
-    def on_test_model_train(self) -> None:
-        """Switch back after testing; unless overridden, each sub-module gets the mode it had."""
-
-    def on_predict_model_eval(self) -> None:
-        """Switch to evaluation mode for prediction."""
-        self.eval()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Called while a checkpoint is put together; add your own keys (plain values and tensors)."""
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Called when a checkpoint was read, before the weights are restored."""
 
     # -- optimization -----------------------------------------------------------------------------------------------
 

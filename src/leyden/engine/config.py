@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import wraps
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
+from warnings import warn
 
 from leyden.core.callback import Callback
-from leyden.errors import MisconfigurationException, bad_value, nearest, single_or_all
+from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value, nearest, single_or_all
 from leyden.utils.duration import ACCEPTED as DURATION
 from leyden.utils.duration import parse_duration
 
@@ -35,9 +36,9 @@ def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def at_least(minimum: int, optional: bool = False, accepted: str = "") -> Check:
+def at_least(minimum: int, optional: bool = False) -> Check:
     """Accept an int from ``minimum`` on (and None)."""
-    text = accepted or f"an int >= {minimum}" + (" or None" if optional else "")
+    text = f"an int >= {minimum}" + (" or None" if optional else "")
     return lambda value: "" if (optional and value is None) or (_is_int(value) and value >= minimum) else text
 
 
@@ -47,15 +48,23 @@ def flag(optional: bool = False) -> Check:
     return lambda value: "" if isinstance(value, bool) or (optional and value is None) else text
 
 
-def _limit(value: Any) -> str:
-    whole = isinstance(value, int) and value >= 0
-    part = isinstance(value, float) and (0.0 <= value <= 1.0 or (value > 1.0 and value.is_integer()))
-    return "" if value is None or whole or part else "a fraction 0.0-1.0, a number of batches (int >= 0), or None"
+def limit(optional: bool = True) -> Check:
+    """Accept a fraction or a number of batches (and None); True is one batch."""
+    text = "a fraction 0.0-1.0, or a number of batches (int >= 0)" + (", or None" if optional else "")
+
+    def check(value: Any) -> str:
+        whole = isinstance(value, int) and value >= 0
+        part = isinstance(value, float) and (0.0 <= value <= 1.0 or (value > 1.0 and value.is_integer()))
+        return "" if whole or part or (optional and value is None) else text
+
+    return check
 
 
 def _one_of(*names: Any) -> Check:
     text = ", ".join(repr(name) for name in names)
-    return lambda value: "" if any(value is name or value == name for name in names) else text
+    return lambda value: (
+        "" if any(value is name or (isinstance(value, str) and value == name) for name in names) else text
+    )
 
 
 def _duration(value: Any) -> bool:
@@ -73,11 +82,12 @@ def _val_check_interval(value: Any) -> str:
 
 
 def _fast_dev_run(value: Any) -> str:
-    return "" if isinstance(value, bool) or (_is_int(value) and value >= 0) else "True, False or a number of batches"
+    good = isinstance(value, bool) or (_is_int(value) and value >= 0)
+    return "" if good else "True, False or a number of batches (int >= 0)"
 
 
 def _number(value: Any) -> str:
-    good = value is None or (isinstance(value, Real) and not isinstance(value, bool))
+    good = value is None or (isinstance(value, Real) and not isinstance(value, bool) and value == value)  # no NaN
     return "" if good else "a number, or None (no clipping)"
 
 
@@ -87,9 +97,8 @@ def _clip_algorithm(value: Any) -> str:
 
 
 def _callbacks(value: Any) -> str:
-    if value is None or isinstance(value, Callback):
-        return ""
-    good = isinstance(value, (list, tuple)) and all(isinstance(item, Callback) for item in value)
+    items = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
+    good = all(isinstance(item, Callback) for item in items)
     return "" if good else "a Callback instance, a list of Callback instances (not classes), or None"
 
 
@@ -122,10 +131,22 @@ def _anything(value: Any) -> str:
 
 
 def argument(
-    default: Any, doc: str, check: Check = _anything, error: type[Exception] = MisconfigurationException
+    default: Any,
+    doc: str,
+    check: Check = _anything,
+    error: type[Exception] = MisconfigurationException,
+    no_number: type[Exception] | None = None,
 ) -> Any:
-    """Declare an argument: its default, what it does, what it accepts, and the type of the error."""
-    return field(default=default, metadata={"doc": doc, "check": check, "error": error})
+    """Declare an argument: its default, what it does, what it accepts, and the type of the error.
+
+    Args:
+        default: The default.
+        doc: One line for the docstring.
+        check: What is accepted; arguments that :mod:`leyden.runtime.resolve` checks have none here.
+        error: The type of the error.
+        no_number: The type of the error for what is no number at all; default: ``error``.
+    """
+    return field(default=default, metadata={"doc": doc, "check": check, "errors": (error, no_number or error)})
 
 
 @dataclass(kw_only=True)
@@ -136,7 +157,9 @@ class TrainerArguments:
     strategy: str | Strategy = argument("auto", "How processes work together: 'auto', 'ddp', ... or a Strategy.")
     devices: list[int] | str | int = argument("auto", "How many devices, which (a list of ids), -1 for all, or 'auto'.")
     num_nodes: int = argument(1, "The number of hosts.")
-    precision: Any = argument(None, "'32-true' (default), '64-true', 'bf16-mixed', 'bf16-true', '16-mixed', '16-true'.")
+    precision: str | int | None = argument(
+        None, "'32-true' (default), '64-true', 'bf16-mixed', 'bf16-true', '16-mixed', '16-true'."
+    )
     logger: Logger | Iterable[Logger] | bool | None = argument(
         None, "True or None: the default logger; False: none; or loggers of your own.", _logger, TypeError
     )
@@ -147,16 +170,20 @@ class TrainerArguments:
         at_least(-1, optional=True),
     )  # fmt: skip
     min_epochs: int | None = argument(None, "Do not stop earlier than this.", at_least(0, optional=True))
-    max_steps: int = argument(-1, "Stop after so many optimizer steps; -1: never.", at_least(-1))
+    max_steps: int = argument(-1, "Stop after so many optimizer steps; -1: never.", at_least(-1), no_number=TypeError)
     min_steps: int | None = argument(None, "Do not stop earlier than this.", at_least(0, optional=True))
     max_time: str | timedelta | dict[str, int] | None = argument(
         None, "Stop after this time: 'DD:HH:MM:SS', a timedelta, or a dict of its arguments.", _max_time
     )
-    limit_train_batches: Limit = argument(None, "A fraction (float) or number (int) of batches an epoch.", _limit)
-    limit_val_batches: Limit = argument(None, "The same for validation; 0 turns it off.", _limit)
-    limit_test_batches: Limit = argument(None, "The same for testing.", _limit)
-    limit_predict_batches: Limit = argument(None, "The same for prediction.", _limit)
-    overfit_batches: int | float = argument(0.0, "Train and validate on the same few batches, unshuffled.", _limit)
+    limit_train_batches: Limit = argument(
+        None, "A fraction (float) or number (int) of batches an epoch.", limit(), no_number=TypeError
+    )
+    limit_val_batches: Limit = argument(None, "The same for validation; 0 turns it off.", limit(), no_number=TypeError)
+    limit_test_batches: Limit = argument(None, "The same for testing.", limit(), no_number=TypeError)
+    limit_predict_batches: Limit = argument(None, "The same for prediction.", limit(), no_number=TypeError)
+    overfit_batches: int | float = argument(
+        0.0, "Train and validate on the same few batches, unshuffled.", limit(optional=False), no_number=TypeError
+    )
     val_check_interval: int | float | str | timedelta | dict[str, int] | None = argument(
         None, "Validate every part of an epoch (float), every n batches (int), or every so often (time).",
         _val_check_interval,
@@ -180,22 +207,24 @@ class TrainerArguments:
         None, "Clip gradients at this; None or <= 0: off.", _number, TypeError
     )
     gradient_clip_algorithm: str | None = argument(None, "'norm' (default) or 'value'.", _clip_algorithm)
-    deterministic: Any = argument(None, "Use deterministic algorithms: True, False or 'warn'.")
-    benchmark: bool | None = argument(None, "cudnn.benchmark; None keeps the session's value.", flag(optional=True))
+    deterministic: bool | Literal["warn"] | None = argument(
+        None, "Use deterministic algorithms: True, False or 'warn'."
+    )
+    benchmark: bool | None = argument(None, "cudnn.benchmark; None keeps the session's value.")
     inference_mode: bool = argument(True, "Evaluate under torch.inference_mode, else torch.no_grad.", flag())
-    use_distributed_sampler: bool = argument(True, "Shard the loaders' samples over processes.", flag())
+    use_distributed_sampler: bool = argument(True, "Shard the loaders' samples over processes.")
     profiler: Profiler | str | None = argument(None, "A Profiler.", _profiler)
     detect_anomaly: bool = argument(False, "Autograd's anomaly mode during fit.", flag())
     barebones: bool = argument(False, "No checkpoint, logger, bar, summary or logging at all.", flag())
     plugins: Any = argument(None, "A Precision, ClusterEnvironment or CheckpointIO, or a list of them.")
-    sync_batchnorm: bool = argument(False, "Synchronise BatchNorm over processes.", flag())
+    sync_batchnorm: bool = argument(False, "Synchronise BatchNorm over processes.")
     reload_dataloaders_every_n_epochs: int = argument(0, "Ask for new loaders every n epochs; 0: never.", at_least(0))
     default_root_dir: str | Path | None = argument(
         None, "Where logs and checkpoints go; default: the current folder.", _path, TypeError
     )
     enable_autolog_hparams: bool = argument(True, "Log hyper-parameters when fit begins.", flag())
     model_registry: str | None = argument(None, "Accepted, without effect.")
-    suggest_integrations: bool = argument(False, "Accepted, without effect.")
+    suggest_integrations: bool = argument(True, "Accepted, without effect.")
     nonfinite: str = argument(
         "raise", "What a NaN or infinite loss does: 'raise', 'stop', 'skip' or 'ignore'.",
         _one_of("raise", "stop", "skip", "ignore"), ValueError,
@@ -210,48 +239,110 @@ class TrainerArguments:
         """
         declared = {item.name: item for item in fields(cls)}
         errors: list[Exception] = [
-            TypeError(f"Trainer() got an unexpected keyword argument {name!r}.{nearest(name, declared)}")
+            TypeError(
+                f"Trainer() got an unexpected keyword argument {name!r}.{nearest(name, declared)} "
+                "Accepted: the arguments that `help(leyden.Trainer)` lists."
+            )
             for name in given
             if name not in declared
         ]
         values = _environment(declared) | {name: value for name, value in given.items() if name in declared}
+        wrong: set[str] = set()
         for name, value in values.items():
-            accepted = declared[name].metadata["check"](value)
-            if accepted:
+            item = declared[name]
+            values[name] = value = _plain(value, str(item.type))
+            if accepted := item.metadata["check"](value):
+                wrong.add(name)
+                label = name if name in given else f"{name} (from {ENVIRONMENT_PREFIX}{name.upper()})"
                 close = nearest(value, _words(accepted)) if isinstance(value, str) else ""
-                errors.append(declared[name].metadata["error"](bad_value(name, value, accepted) + close))
+                kind = item.metadata["errors"][0 if isinstance(value, Real) else 1]
+                errors.append(kind(bad_value(label, value, accepted) + close))
         arguments = cls(**values)
-        if not errors:
-            errors += arguments._contradictions()
+        if not isinstance(arguments.logger, (str, bool)) and isinstance(arguments.logger, Iterable):
+            arguments.logger = list(arguments.logger)
+        errors += arguments._contradictions(wrong)
         return arguments, errors
 
-    def _contradictions(self) -> list[Exception]:
+    def _contradictions(self, wrong: set[str]) -> list[Exception]:
+        """What is wrong about arguments that are right each by itself."""
         found: list[Exception] = []
         if self.check_val_every_n_epoch is None and isinstance(self.val_check_interval, float):
             found.append(
                 MisconfigurationException(
-                    "`val_check_interval` must be a number of batches or a time when `check_val_every_n_epoch=None`, "
-                    f"but it is {self.val_check_interval}. Fix: val_check_interval=<int>."
+                    f"`val_check_interval={self.val_check_interval}` is a fraction of an epoch, but with "
+                    "`check_val_every_n_epoch=None` batches are counted across epochs. Accepted: a number of batches or "
+                    "a time. Fix: val_check_interval=<int>."
                 )
             )
-        if self.barebones:
-            active = [
-                name
-                for name in _EXCLUDED_BY_BAREBONES
-                if getattr(self, name) not in (None, False, 0) and not (name == "logger" and self.logger is False)
-            ]
-            found += [
-                ValueError(f"`Trainer(barebones=True, {name}={getattr(self, name)!r})`: barebones turns {name} off. "
-                           f"Fix: leave {name} out.")
-                for name in active
-            ]  # fmt: skip
+        for name in _EXCLUDED_BY_BAREBONES if self.barebones is True else ():
+            value = getattr(self, name)
+            if name not in wrong and value is not None and value is not False and value != 0:
+                found.append(
+                    ValueError(
+                        f"`Trainer(barebones=True, {name}={value!r})`: barebones turns {name} off. "
+                        f"Fix: leave {name} out, or barebones."
+                    )
+                )
         return found
+
+    def complete(self, timed: bool) -> None:
+        """Fill in the defaults that depend on other arguments.
+
+        Args:
+            timed: A Timer limits the run.
+        """
+        if self.fast_dev_run:
+            self._apply_fast_dev_run()
+        if self.max_epochs is None:
+            unlimited = self.max_steps == -1 and not timed
+            self.max_epochs = 1000 if unlimited else -1
+            if unlimited and not self.barebones:
+                warn(
+                    "`max_epochs` was not set: training stops after 1000 epochs. Fix: max_epochs=<int>, or -1 for "
+                    "training without a limit.",
+                    PossibleUserWarning,
+                    stacklevel=5,
+                )
+        if self.min_epochs is None:
+            self.min_epochs = 1 if self.min_steps else 0
+        if self.num_sanity_val_steps is None:
+            self.num_sanity_val_steps = 0 if self.barebones else 2
+        if self.log_every_n_steps is None:
+            self.log_every_n_steps = 0 if self.barebones else 50
+        if self.gradient_clip_algorithm is not None:
+            self.gradient_clip_algorithm = self.gradient_clip_algorithm.lower()
+        for name in _PARTS:
+            if getattr(self, name) is None:
+                setattr(self, name, 1.0)
+
+    def _apply_fast_dev_run(self) -> None:
+        """A few batches of everything."""
+        count = int(self.fast_dev_run)
+        for name in ("train", "val", "test", "predict"):
+            if not (self.overfit_batches and name in ("train", "val")):
+                setattr(self, f"limit_{name}_batches", count)
+        self.max_steps, self.max_epochs = count, 1
+        self.num_sanity_val_steps = 0
+        self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1
 
 
 _EXCLUDED_BY_BAREBONES = (
     "enable_checkpointing", "logger", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps",
     "fast_dev_run", "detect_anomaly", "profiler", "log_every_n_steps",
 )  # fmt: skip
+_PARTS = (
+    "limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "val_check_interval",
+)  # fmt: skip
+
+
+def _plain(value: Any, declared: str) -> Any:
+    """NumPy's numbers as Python's, and 0 and 1 as False and True where a flag is declared."""
+    if isinstance(value, Real) and not isinstance(value, (int, float)):
+        value = int(value) if isinstance(value, Integral) else float(value)
+    if type(value).__name__ in ("bool", "bool_") and not isinstance(value, bool):
+        value = bool(value)
+    is_flag = "bool" in declared and "int" not in declared
+    return bool(value) if is_flag and type(value) is int and value in (0, 1) else value
 
 
 def _words(accepted: str) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
@@ -41,30 +42,54 @@ class Setting:
         setattr(instance._arguments, self.name, value)
 
 
-class Loop:
-    """``trainer.fit_loop``: its limits, of which ``max_epochs`` may be raised to continue training."""
+class InStage:
+    """Whether the Trainer is in a stage; setting it moves the Trainer there, or out of any."""
 
-    def __init__(self, owner: TrainerProperties) -> None:
-        self._owner = owner
+    def __init__(self, stage: RunningStage, doc: str) -> None:
+        self.stage = stage
+        self.__doc__ = doc
 
-    @property
-    def max_epochs(self) -> int | None:
-        """The limit of epochs."""
-        return self._owner._arguments.max_epochs
+    @overload
+    def __get__(self, instance: None, owner: type) -> InStage: ...
 
-    @max_epochs.setter
-    def max_epochs(self, value: int | None) -> None:
-        self._owner._arguments.max_epochs = value
+    @overload
+    def __get__(self, instance: TrainerProperties, owner: type | None = None) -> bool: ...
 
-    @property
-    def min_epochs(self) -> int | None:
-        """The least number of epochs."""
-        return self._owner._arguments.min_epochs
+    def __get__(self, instance: TrainerProperties | None, owner: type | None = None) -> bool | InStage:
+        return self if instance is None else instance.state.stage is self.stage
 
-    @property
-    def max_steps(self) -> int:
-        """The limit of optimizer steps."""
-        return self._owner._arguments.max_steps
+    def __set__(self, instance: TrainerProperties, on: bool) -> None:
+        if on:
+            instance.state.stage = self.stage
+        elif instance.state.stage is self.stage:
+            instance.state.stage = None
+
+
+class FitLoop:
+    """``trainer.fit_loop``: the limits of fit; ``max_epochs`` may be raised to continue training."""
+
+    def __init__(self, arguments: TrainerArguments, max_batches: int | float) -> None:
+        self._arguments = arguments
+        self.max_batches = max_batches
+        """Training batches per epoch."""
+
+    max_epochs = Setting()
+    min_epochs = Setting()
+    max_steps = Setting()
+    min_steps = Setting()
+
+
+@dataclass(frozen=True)
+class EvaluationLoop:
+    """``trainer.validate_loop``, ``test_loop`` and ``predict_loop``.
+
+    Attributes:
+        max_batches: Batches per loader.
+        predictions: What ``predict_step`` returned so far, per loader and batch.
+    """
+
+    max_batches: list[int | float]
+    predictions: list[Any] = field(default_factory=list)
 
 
 class TrainerProperties:
@@ -131,9 +156,25 @@ class TrainerProperties:
             self._run.should_stop = stop
 
     @property
-    def fit_loop(self) -> Loop:
+    def fit_loop(self) -> FitLoop:
         """The limits of fit."""
-        return Loop(self)
+        return FitLoop(self._arguments, self.num_training_batches)
+
+    @property
+    def validate_loop(self) -> EvaluationLoop:
+        """What validate runs."""
+        return EvaluationLoop(self.num_val_batches)
+
+    @property
+    def test_loop(self) -> EvaluationLoop:
+        """What test runs."""
+        return EvaluationLoop(self.num_test_batches)
+
+    @property
+    def predict_loop(self) -> EvaluationLoop:
+        """What predict runs, and its predictions."""
+        predictions = self._run.predictions if self._run is not None else None
+        return EvaluationLoop(self.num_predict_batches, predictions or [])
 
     @property
     def interrupted(self) -> bool:
@@ -148,30 +189,11 @@ class TrainerProperties:
 
     # -- stage ------------------------------------------------------------------------------------------------------
 
-    @property
-    def training(self) -> bool:
-        """Whether training batches run."""
-        return self.state.stage is RunningStage.TRAINING
-
-    @property
-    def validating(self) -> bool:
-        """Whether validation runs (the sanity check excluded)."""
-        return self.state.stage is RunningStage.VALIDATING
-
-    @property
-    def testing(self) -> bool:
-        """Whether testing runs."""
-        return self.state.stage is RunningStage.TESTING
-
-    @property
-    def predicting(self) -> bool:
-        """Whether prediction runs."""
-        return self.state.stage is RunningStage.PREDICTING
-
-    @property
-    def sanity_checking(self) -> bool:
-        """Whether the validation batches before training run."""
-        return self.state.stage is RunningStage.SANITY_CHECKING
+    training = InStage(RunningStage.TRAINING, "Training batches run, or fit prepares to.")
+    validating = InStage(RunningStage.VALIDATING, "Validation runs (the sanity check excluded).")
+    testing = InStage(RunningStage.TESTING, "Testing runs.")
+    predicting = InStage(RunningStage.PREDICTING, "Prediction runs.")
+    sanity_checking = InStage(RunningStage.SANITY_CHECKING, "The validation batches before training run.")
 
     @property
     def evaluating(self) -> bool:

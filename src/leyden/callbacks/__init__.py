@@ -9,7 +9,7 @@ from leyden.utils.lazy import lazy_exports
 if TYPE_CHECKING:
     from leyden.callbacks.early_stopping import EarlyStopping
     from leyden.callbacks.model_checkpoint import ModelCheckpoint
-    from leyden.callbacks.model_summary import ModelSummary
+    from leyden.callbacks.model_summary import ModelSummary, RichModelSummary
     from leyden.callbacks.progress import PlainProgress, ProgressBar, RichProgressBar
     from leyden.callbacks.progress_display import RichProgressBarTheme
     from leyden.callbacks.timer import Timer
@@ -23,6 +23,7 @@ __all__ = [
     "ModelSummary",
     "PlainProgress",
     "ProgressBar",
+    "RichModelSummary",
     "RichProgressBar",
     "RichProgressBarTheme",
     "Timer",
@@ -38,6 +39,7 @@ __getattr__, __dir__ = lazy_exports(
         "ModelSummary": "leyden.callbacks.model_summary",
         "PlainProgress": "leyden.callbacks.progress",
         "ProgressBar": "leyden.callbacks.progress",
+        "RichModelSummary": "leyden.callbacks.model_summary",
         "RichProgressBar": "leyden.callbacks.progress",
         "RichProgressBarTheme": "leyden.callbacks.progress_display",
         "Timer": "leyden.callbacks.timer",

@@ -9,13 +9,15 @@ from leyden.utils.lazy import lazy_exports
 if TYPE_CHECKING:
     from leyden.core.logger import Logger
     from leyden.loggers.csv_logs import CSVLogger
+    from leyden.loggers.dummy import DummyLogger
 
-__all__ = ["CSVLogger", "Logger"]
+__all__ = ["CSVLogger", "DummyLogger", "Logger"]
 
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "CSVLogger": "leyden.loggers.csv_logs",
+        "DummyLogger": "leyden.loggers.dummy",
         "Logger": "leyden.core.logger",
     },
 )

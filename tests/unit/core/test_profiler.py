@@ -70,4 +70,4 @@ def test_hooks_of_module_and_callbacks_are_timed_under_their_names(tmp_path):
     )  # fmt: skip
     trainer.fit(Module(), DataLoader(TensorDataset(torch.ones(4, 1))))
     names = {name for kind, name in profiler.actions if kind == "start"}
-    assert names == {"[LightningModule]Module.on_train_start", "[Callback]Watch.on_train_epoch_end"}
+    assert names == {"[LightningModule]Module.on_train_start", f"[Callback]{Watch().state_key}.on_train_epoch_end"}

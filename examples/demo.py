@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -29,7 +30,9 @@ from leyden.loggers import CSVLogger
 ACCURACY = 0.97
 """What the best checkpoint has to reach on digits it has never seen."""
 EPOCHS = 40
-"""At most; the early stop ends the training before."""
+"""The training may last so long; the early stop ends it before."""
+PATIENCE_IN_SECONDS = 120
+"""How long a child process may take."""
 INTERRUPTED_AT = (5, 20)
 """The epoch in which the second training is stopped, and the batch after which."""
 
@@ -46,7 +49,7 @@ class Interruption(pl.Callback):
             sys.stdin.readline()
 
 
-def train(logger: CSVLogger, folder: Path, ckpt_path: str | None = None, **arguments: Any) -> pl.Trainer:
+def train(logger: CSVLogger, folder: Path, epochs: int, ckpt_path: str | None = None, **arguments: Any) -> pl.Trainer:
     """Train until the validation loss stands still; checkpoints go to ``folder``."""
     pl.seed_everything(0, verbose=False)
     callbacks = [
@@ -55,7 +58,7 @@ def train(logger: CSVLogger, folder: Path, ckpt_path: str | None = None, **argum
         *arguments.pop("callbacks", ()),
     ]
     trainer = pl.Trainer(
-        max_epochs=EPOCHS,
+        max_epochs=epochs,
         accelerator="cpu",
         logger=logger,
         callbacks=callbacks,
@@ -67,35 +70,47 @@ def train(logger: CSVLogger, folder: Path, ckpt_path: str | None = None, **argum
     return trainer
 
 
-def train_in_child(folder: Path, ckpt_path: str | None) -> None:
+def train_in_child(folder: Path, epochs: int, ckpt_path: str | None) -> None:
     """What a child process does: the same training, to be interrupted, or continued from a checkpoint."""
     callbacks = [] if ckpt_path else [Interruption()]
     logger = CSVLogger(folder, name="")
-    train(logger, folder / "checkpoints", ckpt_path, callbacks=callbacks, enable_progress_bar=False)
+    train(logger, folder / "checkpoints", epochs, ckpt_path, callbacks=callbacks, enable_progress_bar=False)
 
 
-def start_child(folder: Path, ckpt_path: Path | None = None) -> subprocess.Popen[str]:
-    """Start a process that trains."""
-    command = [sys.executable, __file__, "--child", str(folder)]
+def start_child(folder: Path, epochs: int, ckpt_path: Path | None = None) -> subprocess.Popen[str]:
+    """Start a process that trains; its standard output is a pipe, and so is its standard input."""
+    command = [sys.executable, __file__, "--epochs", str(epochs), "--child", str(folder)]
     command += ["--ckpt-path", str(ckpt_path)] if ckpt_path else []
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def train_interrupted(folder: Path) -> bool:
+def await_child(child: subprocess.Popen[str]) -> int:
+    """Let a child process go on, and return its exit code."""
+    try:
+        child.communicate("\n", timeout=PATIENCE_IN_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+    return child.wait()
+
+
+def train_interrupted(folder: Path, epochs: int) -> bool:
     """Train in a process that is stopped by SIGINT in the middle of an epoch, then in one that continues."""
     checkpoint = folder / "checkpoints" / "interrupted.ckpt"
-    with start_child(folder) as child:
-        assert child.stdout is not None
-        say(f"a process that trains in the same way is in {child.stdout.readline().strip() or 'no epoch: it ended'}")
-        child.send_signal(signal.SIGINT)
-        child.communicate("\n", timeout=120)
-    say(f"sent it SIGINT: exit code {child.returncode}, saved in {checkpoint}")
-    if not keeps("exit code 130 and a checkpoint", child.returncode == 130 and checkpoint.exists()):
+    child = start_child(folder, epochs)
+    assert child.stdout is not None
+    place = child.stdout.readline().strip()
+    if not keeps("a process that trains in the same way comes to the middle of an epoch", bool(place)):
+        await_child(child)
         return False
-    with start_child(folder, checkpoint) as child:
-        child.communicate(timeout=120)
-    say(f"another process continued from there: exit code {child.returncode}")
-    return keeps("the continued training ends", child.returncode == 0)
+    say(f"a process that trains in the same way is in {place}")
+    child.send_signal(signal.SIGINT)
+    code = await_child(child)
+    say(f"sent it SIGINT: exit code {code}, saved in {checkpoint}")
+    if not keeps("exit code 130 and a checkpoint", code == 130 and checkpoint.exists()):
+        return False
+    code = await_child(start_child(folder, epochs, checkpoint))
+    say(f"another process continued from there: exit code {code}")
+    return keeps("the continued training ends", code == 0)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -151,7 +166,7 @@ def keeps(promise: str, kept: bool) -> bool:
     return kept
 
 
-def main() -> int:
+def main(epochs: int) -> int:
     """Train, test, interrupt, resume, compare; return the exit code."""
     started = time.monotonic()
     console.print("LeNet learns the handwritten digits of scikit-learn: 1,257 to train, 180 to validate, 360 to test")
@@ -159,9 +174,9 @@ def main() -> int:
     console.print("\n1. Training: validation after every epoch, best and last checkpoint, early stop", style="bold")
     logger = CSVLogger("runs", name="demo")
     folder = Path(logger.log_dir)
-    trainer = train(logger, folder / "checkpoints")
-    score = float(trainer.checkpoint_callback.best_model_score)
-    say(f"stopped after {trainer.current_epoch} epochs of at most {EPOCHS}; best validation loss {score:.4f}")
+    trainer = train(logger, folder / "checkpoints", epochs)
+    best: Any = trainer.checkpoint_callback
+    say(f"ended after {trainer.current_epoch} of {epochs} epochs; best validation loss {best.best_model_score:.4f}")
 
     console.print("\n2. The best checkpoint on the 360 digits that no training has seen", style="bold")
     (scores,) = trainer.test(datamodule=DigitsData(), ckpt_path="best", verbose=False)
@@ -169,7 +184,7 @@ def main() -> int:
     kept = [keeps(f"accuracy of at least {ACCURACY}", scores["test_acc"] >= ACCURACY)]
 
     console.print("\n3. The promise: stop at any step, continue, and end with the same bits", style="bold")
-    kept.append(train_interrupted(folder / "interrupted"))
+    kept.append(train_interrupted(folder / "interrupted", epochs))
     if kept[-1]:
         kept.append(compare(weights(folder / "checkpoints"), weights(folder / "interrupted" / "checkpoints")))
 
@@ -177,7 +192,7 @@ def main() -> int:
     console.print("\n4. What it left behind", style="bold")
     say(f"metrics     {folder / 'metrics.csv'}")
     say(f"curves      {folder / 'curves.png'}")
-    say(f"checkpoint  {trainer.checkpoint_callback.best_model_path}")
+    say(f"checkpoint  {os.path.relpath(best.best_model_path)}")
     console.print(f"\n{'Done' if all(kept) else 'FAILED'}, in {time.monotonic() - started:.0f} seconds.")
     return 0 if all(kept) else 1
 
@@ -185,7 +200,11 @@ def main() -> int:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description="Train LeNet on real digits; interrupt it, resume it, compare.")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"at most (default: {EPOCHS})")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--ckpt-path", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sys.exit(train_in_child(options.child, options.ckpt_path) if options.child else main())
+    if options.child:
+        train_in_child(options.child, options.epochs, options.ckpt_path)
+    else:
+        sys.exit(main(options.epochs))

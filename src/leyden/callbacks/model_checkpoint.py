@@ -146,7 +146,8 @@ class ModelCheckpoint(Checkpoint):
             return
         problem = ""
         if trainer.is_global_zero:
-            if self.save_top_k != 0 and folder.is_filled(dirpath):
+            continued = bool(trainer.ckpt_path) and folder.holds(dirpath, str(trainer.ckpt_path))
+            if self.save_top_k != 0 and folder.is_filled(dirpath) and not continued:
                 rank_zero_warn(f"Checkpoint directory {dirpath} exists and is not empty.")
             problem = folder.prepare(dirpath, folder.weight_bytes(pl_module))
         problem = trainer.strategy.broadcast(problem)

@@ -203,6 +203,11 @@ def test_filled_folder_is_announced(tmp_path, Run):
         Run(tmp_path, ModelCheckpoint(tmp_path)).start()
 
 
+def test_filled_folder_is_expected_when_the_run_continues_from_it(tmp_path, Run):
+    (tmp_path / "last.ckpt").write_text("")
+    Run(tmp_path, ModelCheckpoint(tmp_path), ckpt_path=str(tmp_path / "last.ckpt")).start()
+
+
 def test_folder_that_is_a_file_is_found_before_any_batch(tmp_path, Run):
     path = tmp_path / "file"
     path.write_text("")

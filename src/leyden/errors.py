@@ -64,7 +64,9 @@ def bad_value(argument: str, given: object, accepted: str, fix: str = "") -> str
         >>> bad_value("max_epochs", "10", "an int >= -1", "write max_epochs=10")
         "`max_epochs` got '10' (str). Accepted: an int >= -1. Fix: write max_epochs=10."
     """
-    text = f"`{argument}` got {given!r} ({type(given).__name__}). Accepted: {accepted}."
+    shown = " ".join(repr(given).split())
+    shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
+    text = f"`{argument}` got {shown} ({type(given).__name__}). Accepted: {accepted}."
     return f"{text} Fix: {fix}." if fix else text
 
 

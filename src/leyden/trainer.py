@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,7 @@ from leyden.core.module import LightningModule
 from leyden.core.supervised import Supervised
 from leyden.engine import snapshot
 from leyden.engine.checkpoint_path import find_checkpoint
-from leyden.engine.checks import check_run
+from leyden.engine.checks import check_constructed, check_run
 from leyden.engine.config import TrainerArguments, describe_arguments, raise_all, takes
 from leyden.engine.evaluate import evaluate
 from leyden.engine.fit import fit, validates
@@ -30,7 +31,7 @@ from leyden.engine.run import Progress, Run
 from leyden.engine.session import order_callbacks, session
 from leyden.engine.states import RunningStage, TrainerFn, TrainerState
 from leyden.engine.table import print_results
-from leyden.errors import ConfigurationErrors, LightningDeprecationWarning, MisconfigurationException
+from leyden.errors import ConfigurationErrors, LightningDeprecationWarning, MisconfigurationException, nearest
 from leyden.legacy.arguments import Build, collect, translate_call
 from leyden.runtime.resolve import Runtime, resolve
 
@@ -79,7 +80,6 @@ class Trainer(TrainerProperties):
         self._progress = Progress()
         self._metrics = Metrics()
         self.ckpt_path: str | None = None
-        self.profiler = None if isinstance(self._arguments.profiler, str) else self._arguments.profiler
         self.callbacks = self._complete(listed(self._arguments.callbacks))
         self._loggers = self._default_loggers()
 
@@ -132,9 +132,9 @@ class Trainer(TrainerProperties):
             weights_only: False runs arbitrary code from the file; only for files you trust.
             old: Argument names of 1.x, translated with a warning.
         """
-        given = self._old("fit", old, train_dataloaders=train_dataloaders, val_dataloaders=val_dataloaders)
+        given = self._old("fit", old, datamodule, train_dataloaders=train_dataloaders, val_dataloaders=val_dataloaders)
         loaders = {"train": given.get("train_dataloaders"), "val": given.get("val_dataloaders")}
-        run = self._new_run(TrainerFn.FITTING, model, loaders, given.get("datamodule", datamodule))
+        run = self._new_run(TrainerFn.FITTING, model, loaders, given["datamodule"])
         check_run(run)
         run.validates = validates(run)
         resumed, self._resume_first_fit = ckpt_path or self._resume_first_fit, None
@@ -205,10 +205,8 @@ class Trainer(TrainerProperties):
         Returns:
             A list per batch; a list of such lists for several loaders; None if nothing is kept.
         """
-        given = self._old("predict", old, dataloaders=dataloaders)
-        run, path = self._evaluation_run(
-            TrainerFn.PREDICTING, "predict", model, given.get("dataloaders"), ckpt_path, datamodule
-        )
+        given = self._old("predict", old, datamodule, dataloaders=dataloaders)
+        run, path = self._evaluation_run(TrainerFn.PREDICTING, "predict", model, given, ckpt_path)
         run.state.stage = RunningStage.PREDICTING
         with session(run, path, weights_only):
             return predict(run, keep=return_predictions is not False)
@@ -227,8 +225,8 @@ class Trainer(TrainerProperties):
         old: dict[str, Any],
     ) -> list[dict[str, float]]:
         fn = TrainerFn(stage.value)
-        given = self._old(fn.value, old, dataloaders=dataloaders)
-        run, path = self._evaluation_run(fn, prefix, model, given.get("dataloaders"), ckpt_path, datamodule)
+        given = self._old(fn.value, old, datamodule, dataloaders=dataloaders)
+        run, path = self._evaluation_run(fn, prefix, model, given, ckpt_path)
         rows: list[dict[str, float]] = []
         run.state.stage = stage
         with session(run, path, weights_only):
@@ -248,7 +246,7 @@ class Trainer(TrainerProperties):
             storage_options: For a CheckpointIO plugin that takes them.
         """
         if self._run is None:
-            raise AttributeError("`save_checkpoint` needs a model: call it in a hook, or after `fit`.")
+            raise AttributeError("`save_checkpoint` needs a model. Fix: call it in a hook, or after `fit`.")
         if storage_options is not None:
             raise TypeError("`storage_options` is taken by CheckpointIO plugins only, and this Trainer has none.")
         snapshot.save(self._run, filepath, bool(weights_only))
@@ -287,31 +285,37 @@ class Trainer(TrainerProperties):
         assert self._run is not None, "a module that is attached has a run"
         return self._run
 
-    def _old(self, method: str, old: dict[str, Any], **given: Any) -> dict[str, Any]:
-        """Put loader arguments under today's names; a data module given as training loader is taken as such."""
+    def _old(
+        self, method: str, old: dict[str, Any], datamodule: LightningDataModule | None, **given: Any
+    ) -> dict[str, Any]:
+        """Put loader arguments under today's names; a data module in the place of loaders is taken as such."""
         if old:
             present = {name: value for name, value in given.items() if value is not None}
             given, messages = translate_call(method, {**present, **old})
             for message in messages:
                 warnings.warn(message, LightningDeprecationWarning, stacklevel=4)
             if unknown := sorted(set(given) - {"train_dataloaders", "val_dataloaders", "dataloaders", "datamodule"}):
-                raise TypeError(f"Trainer.{method}() got unexpected keyword arguments {unknown}.")
+                close = "".join(nearest(name, inspect.signature(getattr(self, method)).parameters) for name in unknown)
+                raise TypeError(
+                    f"Trainer.{method}() got unexpected keyword arguments {unknown}.{close} Accepted: the arguments that "
+                    f"`help(leyden.Trainer.{method})` lists."
+                )
+        if datamodule is None:
+            datamodule = given.pop("datamodule", None)
         for name in ("train_dataloaders", "dataloaders"):
-            if isinstance(given.get(name), LightningDataModule):
-                given["datamodule"] = given.pop(name)
-        return given
+            if datamodule is None and isinstance(given.get(name), LightningDataModule):
+                datamodule = given.pop(name)
+        return {**given, "datamodule": datamodule}
 
     def _evaluation_run(
         self,
         fn: TrainerFn,
         prefix: str,
         model: LightningModule | nn.Module | None,
-        dataloaders: Any,
+        given: dict[str, Any],
         ckpt_path: PathLike,
-        datamodule: LightningDataModule | None,
     ) -> tuple[Run, str | None]:
-        if isinstance(dataloaders, LightningDataModule):
-            dataloaders, datamodule = None, dataloaders
+        dataloaders, datamodule = given.get("dataloaders"), given["datamodule"]
         last = self._run
         if model is None:
             if last is None:
@@ -344,7 +348,9 @@ class Trainer(TrainerProperties):
                     f"`Trainer.{fn.value}(model)` got {model!r} ({type(model).__name__}). Accepted: a LightningModule "
                     "or an nn.Module instance."
                 )
+            check_constructed(f"Trainer.{fn.value}(model)", model)
             model = self._wrapped(model)
+        check_constructed(f"Trainer.{fn.value}(model)", model)
         if datamodule is not None and any(value is not None for value in loaders.values()):
             raise MisconfigurationException(
                 f"`Trainer.{fn.value}` got both loaders and a data module. Fix: pass one of them."

@@ -222,7 +222,9 @@ def _open(path: Path | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
             store, remote = files.filesystem(path)
             stream = io.BytesIO(store.cat_file(remote))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"Checkpoint file not found: {name}.{_similar_file(path)}") from error
+        raise FileNotFoundError(
+            f"Checkpoint file not found: {name}.{_similar_file(path)} Fix: pass the path of an existing file."
+        ) from error
     except IsADirectoryError as error:
         _refuse_file(name, "it is a folder", "pass the path of a file in it", error)
     except (OSError, ValueError) as error:

@@ -44,6 +44,11 @@ class Hook:
     monitors_last: bool = False
     """Callbacks with ``monitors = True`` run after the module."""
 
+    @property
+    def dispatched(self) -> bool:
+        """Whether :class:`Hooks` calls it; steps, loaders and configuration are asked by those who need them."""
+        return self.name.startswith("on_") or self.name in ("setup", "teardown")
+
 
 def _rows() -> Iterator[Hook]:
     for stage in ("fit", "train", "validation", "test", "predict"):
@@ -145,9 +150,8 @@ class Hooks:
         self._own: dict[str, Listener] = {}
         self._monitors: dict[str, tuple[Listener, ...]] = {}
         for hook in HOOKS.values():
-            if "c" not in hook.owners and hook.name not in ("prepare_data",):
-                continue
-            self._collect(hook, trainer, callbacks, module, datamodule, wrap)
+            if hook.dispatched:
+                self._collect(hook, trainer, callbacks, module, datamodule, wrap)
         self.active = frozenset(self._first) | frozenset(self._own) | frozenset(self._monitors)
 
     def _collect(

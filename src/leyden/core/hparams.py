@@ -242,9 +242,26 @@ def load_from_checkpoint(
     module.configure_model()
     module.on_load_checkpoint(checkpoint)
     weights = checkpoint["state_dict"]
-    module.load_state_dict(weights, strict=module.strict_loading if strict is None else strict)
+    load_weights(module, weights, module.strict_loading if strict is None else strict)
     first = next((value for value in weights.values() if isinstance(value, Tensor)), torch.empty(0))
     return module.to(first.device)  # type: ignore[no-any-return]
+
+
+def load_weights(module: Any, weights: Mapping[str, Any], strict: bool) -> None:
+    """``module.load_state_dict``, with an error of few lines that says what to do.
+
+    Raises:
+        RuntimeError: The weights are not those of this module.
+    """
+    try:
+        module.load_state_dict(weights, strict=strict)
+    except RuntimeError as error:
+        lines = [line if len(line) < 200 else f"{line[:200]}..." for line in str(error).splitlines()]
+        more = [f"\t... and {len(lines) - 6} more"] if len(lines) > 6 else []
+        fix = (
+            "Fix: build the module with the arguments it was saved with, or set strict_loading=False to load what fits."
+        )
+        raise RuntimeError("\n".join([*lines[:6], *more, fix])) from error
 
 
 def read_checkpoint(checkpoint: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:

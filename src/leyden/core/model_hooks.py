@@ -118,14 +118,16 @@ class ModelHooks(nn.Module):
         self.eval()
 
     def on_validation_model_train(self) -> None:
-        """Switch back after validation; unless overridden, each sub-module gets the mode it had."""
+        """Switch back after validation; called only if overridden, else each sub-module gets the mode it had."""
+        self.train()
 
     def on_test_model_eval(self) -> None:
         """Switch to evaluation mode for testing."""
         self.eval()
 
     def on_test_model_train(self) -> None:
-        """Switch back after testing; unless overridden, each sub-module gets the mode it had."""
+        """Switch back after testing; called only if overridden, else each sub-module gets the mode it had."""
+        self.train()
 
     def on_predict_model_eval(self) -> None:
         """Switch to evaluation mode for prediction."""

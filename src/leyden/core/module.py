@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from leyden.core.datamodule import DataHooks
 from leyden.core.hparams import HyperparametersMixin, class_only, load_from_checkpoint
+from leyden.core.loss import explain
 from leyden.core.model_hooks import STEP_OUTPUT, ModelHooks
 from leyden.core.optimizers import LightningOptimizer, OptimizerLRScheduler
 from leyden.errors import MisconfigurationException, bad_value, nearest
@@ -234,7 +235,12 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradients; override to do it differently."""
-        loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]  # torch does not annotate it
+        try:
+            loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]  # torch does not annotate it
+        except RuntimeError as error:
+            if (mistake := None if args or kwargs else explain(loss, self)) is not None:
+                raise mistake from error
+            raise
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradients in manual optimization, with the backward hooks and the precision's scaling."""

@@ -144,6 +144,27 @@ def wrap_optimizer(
     return wrapper
 
 
+class NoOptimizer(Optimizer):
+    """Stands in where ``configure_optimizers`` returned None: steps run and are counted, and no weight changes."""
+
+    def __init__(self) -> None:
+        super().__init__([torch.zeros(1)], {})
+
+    def step(self, closure: Closure | None = None) -> Any:
+        """Evaluate the closure."""
+        if closure is None:
+            return None
+        with torch.enable_grad():
+            return closure()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing."""
+
+
 @dataclass
 class LRSchedulerConfig:
     """A scheduler and when it steps.
@@ -187,8 +208,13 @@ def parse_optimizers(returned: Any) -> tuple[list[Optimizer], list[LRSchedulerCo
     """
     optimizers: list[Optimizer] = []
     schedulers: list[LRSchedulerConfig] = []
-    if returned is None:
-        return optimizers, schedulers
+    if returned is None or (isinstance(returned, (list, tuple)) and not returned):
+        warn(
+            "`configure_optimizers` returned no optimizer: this fit changes no weights. "
+            "Fix: return one, for example torch.optim.Adam(self.parameters(), lr=1e-3).",
+            stacklevel=2,
+        )
+        return [NoOptimizer()], schedulers
     if isinstance(returned, Optimizer):
         return [returned], schedulers
     if isinstance(returned, Mapping):
@@ -213,7 +239,7 @@ def parse_optimizers(returned: Any) -> tuple[list[Optimizer], list[LRSchedulerCo
 
 def _optimizer_of(item: Mapping[str, Any]) -> Optimizer:
     if "optimizer" not in item:
-        hint = nearest("optimizer", item)
+        hint = next(filter(None, (nearest(str(key), ["optimizer"]) for key in item)), "")
         raise MisconfigurationException(
             f"`configure_optimizers()` returned a dict without the key 'optimizer': it has {sorted(item)}.{hint} "
             "Fix: return {'optimizer': optimizer, 'lr_scheduler': scheduler}."
@@ -249,7 +275,8 @@ def _scheduler_config(given: Any, monitor: str | None = None, bare_list: bool = 
         if "scheduler" not in given:
             raise MisconfigurationException(
                 f"The `lr_scheduler` dict has no key 'scheduler': it has {sorted(given)}."
-                f"{nearest('scheduler', given)} Fix: {{'scheduler': scheduler, 'interval': 'step'}}."
+                f"{next(filter(None, (nearest(str(key), ['scheduler']) for key in given)), '')} "
+                "Fix: {'scheduler': scheduler, 'interval': 'step'}."
             )
         if extra := sorted(set(given) - known):
             warn(f"The `lr_scheduler` dict has unknown keys {extra}. Known: {sorted(known)}.", stacklevel=2)

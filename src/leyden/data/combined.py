@@ -136,11 +136,12 @@ class CombinedStream(Stream):
 
     def resume(self, state: Mapping[str, Any], position: int) -> Iterator[tuple[Any, int | None]]:
         self.load_state_dict(state)
-        if state["position"] != position:
+        back = state["position"] - position  # 1: the state was taken while the last batch was still at work
+        if back not in (0, 1):
             raise ValueError(f"The state was taken at position {state['position']}, not {position}.")
         self._taken = position
         for item, saved in zip(self._passes, state["loaders"], strict=True):
-            item.resume(saved)
+            item.resume(saved, back)
         return ((batch, None) for batch, _, _ in self._steps())
 
     def _steps(self) -> Iterator[tuple[Any, int, int]]:
@@ -205,8 +206,8 @@ class _Pass:
         is_open = self.batches is not None
         return {"stream": self.stream.state_dict(), "position": self.position, "open": is_open, "ended": self.ended}
 
-    def resume(self, state: Mapping[str, Any]) -> None:
-        self.position, self.ended = state["position"], state["ended"]
+    def resume(self, state: Mapping[str, Any], back: int) -> None:
+        self.position, self.ended = max(state["position"] - back, 0), state["ended"]
         self.batches = self.stream.resume(state["stream"], self.position) if state["open"] else None
 
 

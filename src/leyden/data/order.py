@@ -197,7 +197,7 @@ class Stream:
             return itertools.repeat(None)
         sampler = self._source._index_sampler
         if self._foreign and not self._source.num_workers:
-            return _watched(batches)
+            return _watched(batches) if hasattr(batches, "_sampler_iter") else itertools.repeat(None)
         samples = loader_length(sampler.sampler) if type(sampler) is BatchSampler else None
         if samples is None:
             return itertools.repeat(None)

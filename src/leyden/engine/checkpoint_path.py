@@ -9,7 +9,7 @@ from warnings import warn
 
 from leyden.engine.session import INTERRUPTED
 from leyden.engine.states import TrainerFn
-from leyden.errors import PossibleUserWarning
+from leyden.errors import PossibleUserWarning, nearest
 
 if TYPE_CHECKING:
     from leyden.core.callback import Checkpoint
@@ -38,13 +38,20 @@ def find_checkpoint(
         return _best(fn, callbacks, fast_dev_run)
     if ckpt_path == "last":
         return _last(callbacks, root)
+    close = nearest(str(ckpt_path), ["best", "last"])
+    if close and not Path(ckpt_path).exists():
+        raise FileNotFoundError(
+            f"Checkpoint file not found: {ckpt_path}.{close} Accepted: a path, a URL, 'best' or 'last'."
+        )
     return os.fspath(ckpt_path)
 
 
 def _best(fn: TrainerFn, callbacks: list[Checkpoint], fast_dev_run: Any) -> str:
     call = f'`.{fn.value}(ckpt_path="best")`'
     if fast_dev_run:
-        raise ValueError(f"{call}: with `fast_dev_run` nothing is saved, so there is no best checkpoint.")
+        raise ValueError(
+            f"{call}: with `fast_dev_run` nothing is saved, so there is no best. Fix: leave one of them out."
+        )
     if not callbacks:
         raise ValueError(f"{call}: there is no ModelCheckpoint. Fix: enable_checkpointing=True, or pass a path.")
     if len(callbacks) > 1:
@@ -61,7 +68,8 @@ def _last(callbacks: list[Checkpoint], root: str) -> str | None:
     files = [path for folder in sorted(folders) for pattern in LAST_NAMES for path in Path(folder).glob(pattern)]
     if not files:
         warn(
-            f"`ckpt_path='last'`: no checkpoint was found in {sorted(folders)}, so training starts from the beginning.",
+            f"`ckpt_path='last'`: no checkpoint was found in {sorted(folders)}, so training starts from the beginning. "
+            "Fix: pass the path of a file.",
             PossibleUserWarning,
             stacklevel=3,
         )

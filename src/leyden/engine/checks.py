@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 from leyden.core.module import LightningModule
-from leyden.core.supervised import is_supervised
+from leyden.core.supervised import is_supervised, name_of
+from leyden.data.combined import CombinedLoader
 from leyden.engine.config import raise_all
+from leyden.engine.loading import check_leaves, several_loaders, takes_loader
+from leyden.engine.signatures import check_hooks
 from leyden.engine.states import TrainerFn
 from leyden.errors import MisconfigurationException, PossibleUserWarning
-from leyden.utils.overrides import is_overridden, positional_count
+from leyden.utils.overrides import is_overridden
 
 if TYPE_CHECKING:
     from leyden.engine.run import Run
@@ -25,7 +28,20 @@ def check_run(run: Run) -> None:
         TrainerFn.TESTING: lambda run: check_evaluation(run, "test", "test"),
         TrainerFn.PREDICTING: check_predict,
     }
-    raise_all([*checks[run.fn](run)])
+    raise_all([*checks[run.fn](run), *check_hooks(run)])
+
+
+def check_constructed(kind: str, model: Any) -> None:
+    """Refuse a module whose ``__init__`` left out the base class's.
+
+    Raises:
+        MisconfigurationException: It did.
+    """
+    if "_parameters" not in vars(model) or (isinstance(model, LightningModule) and "_trainer" not in vars(model)):
+        raise MisconfigurationException(
+            f"`{kind}` got {type(model).__name__}, whose `__init__` does not call the base class's. "
+            "Fix: make `super().__init__()` the first line of it."
+        )
 
 
 def overrides(run: Run, name: str) -> bool:
@@ -35,7 +51,7 @@ def overrides(run: Run, name: str) -> bool:
 
 def check_fit(run: Run) -> Iterator[Exception]:
     """What fit needs."""
-    module, kind = run.module, type(run.module).__name__
+    module, kind = run.module, name_of(run.module)
     supervised = is_supervised(module)
     if not supervised and not overrides(run, "training_step"):
         yield MisconfigurationException(
@@ -52,7 +68,9 @@ def check_fit(run: Run) -> Iterator[Exception]:
             "There is no training data: neither `train_dataloaders` nor a data module was passed, and "
             f"{kind} has no `train_dataloader`. Fix: trainer.fit(model, DataLoader(dataset, batch_size=32))."
         )
-    yield from check_signatures(run, "training_step", "validation_step")
+    for prefix in ("train", "val"):
+        yield from check_given(run, prefix)
+    yield from check_several(run, "validation", "val")
     if not module.automatic_optimization:
         yield from check_manual(run)
     warn_about_validation(run)
@@ -73,13 +91,22 @@ def check_manual(run: Run) -> Iterator[Exception]:
         )
 
 
-def check_signatures(run: Run, *names: str) -> Iterator[Exception]:
-    """Steps that cannot take a batch."""
-    for name in names:
-        if overrides(run, name) and positional_count(getattr(run.module, name)) == 0:
-            yield MisconfigurationException(
-                f"`{type(run.module).__name__}.{name}` takes no batch. Fix: `def {name}(self, batch, batch_idx)`."
-            )
+def check_given(run: Run, prefix: str) -> Iterator[Exception]:
+    """Loaders that were passed and are none."""
+    given = run.sources.given.get(prefix)
+    if given is not None:
+        try:
+            check_leaves(given, run.sources.argument(prefix, run.fn))
+        except TypeError as error:
+            yield error
+
+
+def check_several(run: Run, name: str, prefix: str) -> Iterator[Exception]:
+    """Several loaders that were passed, and a step that cannot tell them apart."""
+    given, method = run.sources.given.get(prefix), getattr(run.module, f"{name}_step")
+    several = isinstance(given, (list, tuple, dict)) and len(CombinedLoader(given, "sequential").flattened) > 1
+    if several and overrides(run, f"{name}_step") and not takes_loader(method):
+        yield several_loaders(name)
 
 
 def warn_about_validation(run: Run) -> None:
@@ -111,7 +138,7 @@ def check_evaluation(run: Run, name: str, prefix: str) -> Iterator[Exception]:
             f"Fix: `def {method}(self, batch, batch_idx)`."
         )
     yield from check_data(run, prefix)
-    yield from check_signatures(run, method)
+    yield from check_several(run, name, prefix)
 
 
 def check_predict(run: Run) -> Iterator[Exception]:
@@ -122,7 +149,7 @@ def check_predict(run: Run) -> Iterator[Exception]:
             "Fix: `def forward(self, batch)`."
         )
     yield from check_data(run, "predict")
-    yield from check_signatures(run, "predict_step")
+    yield from check_several(run, "predict", "predict")
 
 
 def check_data(run: Run, prefix: str) -> Iterator[Exception]:
@@ -132,3 +159,4 @@ def check_data(run: Run, prefix: str) -> Iterator[Exception]:
             f"There is no data for `trainer.{run.fn.value}`: no `dataloaders` and no data module with "
             f"`{prefix}_dataloader` was passed. Fix: trainer.{run.fn.value}(model, dataloaders=...)."
         )
+    yield from check_given(run, prefix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import wraps
@@ -336,7 +336,9 @@ _PARTS = (
 
 
 def _plain(value: Any, declared: str) -> Any:
-    """NumPy's numbers as Python's, and 0 and 1 as False and True where a flag is declared."""
+    """An iterator as a list, NumPy's numbers as Python's, and 0 and 1 as False and True where a flag is declared."""
+    if isinstance(value, Iterator):
+        return list(value)
     if isinstance(value, Real) and not isinstance(value, (int, float)):
         value = int(value) if isinstance(value, Integral) else float(value)
     if type(value).__name__ in ("bool", "bool_") and not isinstance(value, bool):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from leyden.engine.loading import EvaluationLoaders, load_evaluation
+from leyden.engine.loading import EvaluationLoaders, load_evaluation, several_loaders
 from leyden.engine.results import Results, to_floats
+from leyden.engine.signals import Interruption
 from leyden.engine.states import RunningStage, TrainerFn
-from leyden.utils.overrides import accepts_argument
 
 if TYPE_CHECKING:
     from leyden.engine.run import Run
@@ -37,25 +38,22 @@ def evaluate(run: Run, stage: RunningStage) -> list[dict[str, float]]:
         return []
     sanity = stage is RunningStage.SANITY_CHECKING
     results = run.new_results()
+    results.evaluation = True
     run.use_results(results)
-    rows: list[dict[str, Any]] = []
     with evaluation_mode(run, name), no_gradients(run):
         hooks.call(f"on_{name}_start")
         hooks.call(f"on_{name}_epoch_start")
         for index in range(len(loaders.streams)):
             score_loader(run, results, loaders, index, name, sanity)
         results.dataloader_idx = None
-        results.batch = None
         results.publish_epoch(run.metrics)
         hooks.call(f"on_{name}_epoch_end")
-        row = results.publish_epoch(run.metrics)
-        rows = rows_per_loader(results, row, len(loaders.streams))
+        row = to_floats(results.publish_epoch(run.metrics))
+        if not sanity:
+            log_epoch(run, row)
         hooks.call(f"on_{name}_end")
-    if not sanity:
-        log_epoch(run, row)
-    for slot in results.unique():
-        slot.reset()
-    return rows
+    results.reset()
+    return rows_per_loader(results, row, len(loaders.streams))
 
 
 def score_loader(run: Run, results: Results, loaders: EvaluationLoaders, index: int, name: str, sanity: bool) -> None:
@@ -73,6 +71,7 @@ def score_loader(run: Run, results: Results, loaders: EvaluationLoaders, index: 
     while len(counters) <= index:
         counters.append(0)
     stream.set_epoch(run.progress.epoch)
+    signals = None if sanity else run.signals
     if not limit:
         return
     for batch_idx, (given, size) in enumerate(stream.start()):
@@ -88,65 +87,71 @@ def score_loader(run: Run, results: Results, loaders: EvaluationLoaders, index: 
         if not sanity:
             log_step(run, results, counters[index])
         counters[index] += 1
+        if signals is not None and signals.received is not None:
+            raise Interruption
         if batch_idx + 1 >= limit:
             break
+    results.close_loader()
 
 
 def evaluation_step(run: Run, name: str, several: bool) -> Callable[[Any, int, int], Any]:
     """The module's step as the loop calls it: with as many arguments as it takes."""
     method = f"{name}_step"
     step, count = run.step_caller(method)
-    named = accepts_argument(getattr(run.module, method), "dataloader_idx")
-    if several and not named and count is not None and count < 3:
-        raise RuntimeError(
-            f"You have several {name} loaders, but `{method}` has no `dataloader_idx` argument. "
-            f"Fix: `def {method}(self, batch, batch_idx, dataloader_idx=0)`."
-        )
+    place, required = loader_argument(getattr(run.module, method))
+    if several and place != 2:
+        raise several_loaders(name)
     if count == 1:
         return lambda batch, batch_idx, dataloader_idx: step(batch)
-    takes_loader = several and (count is None or count >= 3)
-    if takes_loader:
+    if (required and place == 2) or (several and (count is None or count >= 3)):
         return step
     return lambda batch, batch_idx, dataloader_idx: step(batch, batch_idx)
 
 
+def loader_argument(method: Callable[..., Any]) -> tuple[int | None, bool]:
+    """The place of ``dataloader_idx`` among a step's arguments (2 for ``*args``), and whether it has no default."""
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.VAR_POSITIONAL)
+    parameters = [p for p in signature(method).parameters.values() if p.kind in kinds]
+    for place, parameter in enumerate(parameters):
+        if parameter.name == "dataloader_idx":
+            return place, parameter.default is Parameter.empty
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            return 2, False
+    return None, False
+
+
 def log_step(run: Run, results: Results, x: int) -> None:
     """Send the values that were logged with ``on_step=True``; their x-axis counts the loader's batches."""
-    row = {
-        slot.key("step"): slot.value
-        for slot in results.slots.values()
-        if slot.on_step and slot.fresh and slot.logger and slot.value is not None
-    }
+    row = results.step_row()
     if row:
         results.publish_steps(run.metrics)
-        for key in row:
-            run.metrics.callback.pop(key, None) if key.endswith("_step") else None
         run.log_row(to_floats(row), x)
 
 
-def log_epoch(run: Run, row: dict[str, Any]) -> None:
+def log_epoch(run: Run, row: dict[str, float]) -> None:
     """Send the epoch's values to the loggers."""
     if row:
         fitting = run.fn is TrainerFn.FITTING
         x = run.progress.stepped if fitting else run.progress.global_step
-        run.log_row({"epoch": run.progress.epoch, **to_floats(row)}, x)
+        run.log_row({"epoch": run.progress.epoch, **row}, x)
 
 
-def rows_per_loader(results: Results, row: dict[str, Any], count: int) -> list[dict[str, float]]:
+def rows_per_loader(results: Results, row: dict[str, float], count: int) -> list[dict[str, float]]:
     """Sort the epoch's values by loader; those of epoch hooks belong to each."""
-    values = to_floats(row)
     rows: list[dict[str, float]] = [{} for _ in range(count)]
     for (_, _, index), slot in results.slots.items():
         key = slot.key("epoch")
-        if key in values:
+        if key in row:
             for number in range(count) if index is None else (index,):
-                rows[number][key] = float(values[key])
+                rows[number][key] = row[key]
     return rows
 
 
 def prepare_loaders(run: Run, stage: RunningStage) -> EvaluationLoaders:
     """The stage's loaders: asked for once, and again when ``reload_dataloaders_every_n_epochs`` says so."""
     prefix = stage.dataloader_prefix
+    if getattr(run.arguments, f"limit_{prefix}_batches") == 0 and not run.arguments.overfit_batches:
+        return EvaluationLoaders(None, [], [])
     every = run.arguments.reload_dataloaders_every_n_epochs
     reload = bool(every) and stage is RunningStage.VALIDATING and run.progress.epoch % every == 0
     if prefix not in run.evaluations or (reload and run.progress.epoch):
@@ -162,7 +167,11 @@ def evaluation_mode(run: Run, name: str) -> Iterator[None]:
     run.strategy.sync_buffers()
     with hooks.inside(f"on_{name}_model_eval"):
         getattr(module, f"on_{name}_model_eval")()
-    yield
+    try:
+        yield
+    except BaseException:
+        set_modes(modes)
+        raise
     restore = f"on_{name}_model_train"
     if restore in hooks.active:
         hooks.call(restore)

@@ -21,13 +21,14 @@ from collections.abc import Iterator
 from typing import Any
 from warnings import warn
 
-from leyden.engine.evaluate import evaluate
+from leyden.engine.evaluate import evaluate, prepare_loaders
 from leyden.engine.loading import INFINITE, TrainLoader, load_training
 from leyden.engine.monitors import check_monitors, decide_assumed_monitors, step_schedulers
 from leyden.engine.results import to_floats
 from leyden.engine.run import Phase, Run, Window
 from leyden.engine.session import stop_on_signal
-from leyden.engine.snapshot import restore_boundary, restore_epoch
+from leyden.engine.signals import Interruption
+from leyden.engine.snapshot import before_validation, restore_boundary, restore_epoch, switches, undo_validation
 from leyden.engine.states import RunningStage
 from leyden.engine.step import Step, automatic_step, finish_window, manual_step
 from leyden.errors import PossibleUserWarning
@@ -36,17 +37,24 @@ from leyden.utils.seed import isolate_rng
 
 def fit(run: Run) -> None:
     """Train until an epoch, step or time limit is reached, or ``should_stop`` is set."""
-    sanity_check(run)
+    if run.trainer.ckpt_path is None:
+        run.progress.restart_epoch()  # one that an exception ended in an earlier call
+        sanity_check(run)
     run.state.stage = RunningStage.TRAINING
     run.train = run.train or load_training(run)
-    if is_done(run) or run.train.batches == 0:
-        return
-    warn_about_modes(run)
     run.train_results = run.new_results()
+    if is_done(run) or run.train.batches == 0:
+        if run.resumed is not None:
+            restore_boundary(run, run.train)
+        return
+    if run.validates:
+        prepare_loaders(run, RunningStage.VALIDATING)
+    warn_about_modes(run)
     run.use_results(run.train_results)
     run.last_validation = time.monotonic()
     run.busy = True
     run.hooks.call("on_train_start")
+    run.switches = switches(run.module)
     while not is_done(run):
         fit_epoch(run)
     run.hooks.call("on_train_end")
@@ -56,49 +64,48 @@ def fit(run: Run) -> None:
 
 def fit_epoch(run: Run) -> None:
     """Train one epoch, or the rest of one that was interrupted."""
-    progress, train = run.progress, run.train
-    assert train is not None
+    progress = run.progress
+    assert run.train is not None
     if run.resumed is not None and (progress.phase is Phase.EPOCH_ENDED or not progress.started):
-        restore_boundary(run, train)
+        restore_boundary(run, run.train)
     if progress.phase is Phase.EPOCH_ENDED:
-        end_epoch(run, skipped=False)
+        end_epoch(run)
         return
-    batches = begin_epoch(run, train)
+    train, batches = begin_epoch(run)
     step = automatic_step(run) if run.module.automatic_optimization else manual_step(run)
-    skipped = False
-    if progress.phase in (Phase.TRAINED, Phase.VALIDATED):
+    if progress.phase is not Phase.READY:
         end_batch(run, train, batches)
-    while progress.phase is Phase.READY and progress.batch < train.batches and not stops(run):
+    while not progress.is_last_batch and not stops(run):
         item = next(batches, None)
         if item is None:
-            end_of_data(run)
+            end_of_data(run, train)
             break
-        run.is_last_batch = progress.batch + 1 == train.batches
+        progress.is_last_batch = progress.batch + 1 >= train.batches
         if not train_batch(run, step, item[0], item[1], progress.batch):
-            skipped = True
+            leave_epoch(run)
             break
         end_batch(run, train, batches)
-    end_epoch(run, skipped)
+    end_epoch(run)
 
 
-def begin_epoch(run: Run, train: TrainLoader) -> Iterator[tuple[Any, int | None]]:
+def begin_epoch(run: Run) -> tuple[TrainLoader, Iterator[tuple[Any, int | None]]]:
     """Start the epoch's hooks and its data; a resumed epoch starts them at its position."""
+    progress, resumed = run.progress, run.resumed is not None
     every = run.arguments.reload_dataloaders_every_n_epochs
-    if every and run.progress.epoch and run.progress.epoch % every == 0 and not run.progress.started:
-        reloaded = load_training(run)
-        train.__dict__.update(reloaded.__dict__)
+    if every and progress.epoch and progress.epoch % every == 0 and not progress.started:
+        run.train = load_training(run)
+    train = run.train
+    assert train is not None
     run.window = Window(run.arguments.accumulate_grad_batches)
-    train.stream.set_epoch(run.progress.epoch)
-    run.train_results.reset()
+    train.stream.set_epoch(progress.epoch)
     run.bind_hooks()
     run.train_results.hooks = run.hooks
-    run.hooks.call("on_train_epoch_start")
-    run.window.size = run.arguments.accumulate_grad_batches
-    run.progress.started = True
-    run.is_last_batch = run.progress.batch == train.batches
-    if run.resumed is None:
-        return train.stream.start()
-    return restore_epoch(run, train)
+    if not progress.started:  # they ran before the interruption, and may have changed what the checkpoint holds
+        run.hooks.call("on_train_epoch_start")
+        run.window.size = run.arguments.accumulate_grad_batches
+        progress.started = True
+    progress.is_last_batch = (resumed and progress.is_last_batch) or progress.batch >= train.batches
+    return train, restore_epoch(run, train) if resumed else train.stream.start()
 
 
 def train_batch(run: Run, step: Step, batch: Any, size: int | None, index: int) -> bool:
@@ -115,7 +122,7 @@ def train_batch(run: Run, step: Step, batch: Any, size: int | None, index: int) 
     progress.phase = Phase.TRAINED
     steps_now = closes_window(run)
     if run.schedulers:
-        step_schedulers(run, steps_now, run.is_last_batch, plateau=False)
+        step_schedulers(run, steps_now, progress.is_last_batch, plateau=False)
     if "on_train_batch_end" in hooks.active:
         hooks.call("on_train_batch_end", outputs, batch, index)
     results.batch = None
@@ -138,7 +145,7 @@ def log_step(run: Run) -> None:
 def closes_window(run: Run) -> bool:
     """Whether the optimizer stepped on the batch just trained."""
     size = run.window.size
-    return size == 1 or run.progress.batch % size == 0 or run.is_last_batch
+    return size == 1 or run.progress.batch % size == 0 or run.progress.is_last_batch
 
 
 def end_batch(run: Run, train: TrainLoader, batches: Iterator[Any]) -> None:
@@ -147,7 +154,7 @@ def end_batch(run: Run, train: TrainLoader, batches: Iterator[Any]) -> None:
     if run.settling:
         run.settle()
     if progress.phase is Phase.TRAINED:
-        if run.is_last_batch and not train.limited:
+        if progress.is_last_batch and not train.limited:
             next(batches, None)  # what the sampler draws at its end comes before validation, as in a plain loop
         if progress.seen == 1:
             check_monitors(run)
@@ -163,23 +170,46 @@ def end_batch(run: Run, train: TrainLoader, batches: Iterator[Any]) -> None:
         stop_on_signal(run)
 
 
-def end_of_data(run: Run) -> None:
-    """The data ended without notice (no length, or a wrong one): do what the last batch would have done."""
-    if finish_window(run):
-        run.progress.stepped += 1
-    if run.progress.batch:
-        run.is_last_batch = True
+def end_of_data(run: Run, train: TrainLoader) -> None:
+    """The data ended without notice (no length, or a wrong one): do what is left of the last batch's end."""
+    progress = run.progress
+    if not progress.batch:
+        warn(
+            f"The training data gave no batch in epoch {progress.epoch}. A generator, for one, can be iterated only "
+            "once. Fix: pass a DataLoader, or an object whose __iter__ starts anew.",
+            PossibleUserWarning,
+            stacklevel=2,
+        )
+        return
+    progress.is_last_batch = True
+    stepped = finish_window(run)
+    if not stepped:
+        progress.stepped -= 1  # until it is over, the last batch is the one that loggers see
+    if run.schedulers:
+        step_schedulers(run, stepped, True, plateau=False)
+    progress.phase = Phase.TRAINED
+    if train.validate_after is None and train.validate_every >= train.batches and in_validation_epoch(run):
+        validate(run)
+    if run.schedulers and stepped:
+        step_schedulers(run, True, False, plateau=True)
+    progress.stepped += 1
+    progress.phase = Phase.READY
+
+
+def leave_epoch(run: Run) -> None:
+    """The module asked to leave the epoch: its end comes next, without validation."""
+    run.progress.is_last_batch = True
+    if run.schedulers:
         step_schedulers(run, False, True, plateau=False)
-        train = run.train
-        assert train is not None
-        if train.validate_every >= train.batches and in_validation_epoch(run):
-            validate(run)
-            run.progress.phase = Phase.READY
 
 
-def end_epoch(run: Run, skipped: bool) -> None:
+def end_epoch(run: Run) -> None:
     """The epoch's hooks, its values, the schedulers that wait for them, and the count."""
     progress, results = run.progress, run.train_results
+    if progress.epoch == 0:
+        warn_if_idle(run)
+    if run.guard is not None:
+        run.guard.ask()
     if progress.phase is not Phase.EPOCH_ENDED:
         run.hooks.current = ""
         results.publish_steps(run.metrics)
@@ -190,14 +220,13 @@ def end_epoch(run: Run, skipped: bool) -> None:
         run.hooks.call_monitors("on_train_epoch_end")
         run.settle()
     row = to_floats(results.publish_epoch(run.metrics))
-    if run.is_last_batch or skipped:
+    if progress.is_last_batch:
         step_schedulers(run, False, True, plateau=True)
     if row:
         run.log_row({"epoch": progress.epoch, **row}, progress.stepped - 1)
+    results.reset()
     progress.epoch += 1
-    progress.batch = 0
-    progress.started = False
-    progress.phase = Phase.READY
+    progress.restart_epoch()
     for logger in run.loggers:
         logger.save()
     if run.signals is not None and run.signals.received is not None:
@@ -206,10 +235,7 @@ def end_epoch(run: Run, skipped: bool) -> None:
 
 def sanity_check(run: Run) -> None:
     """Validate a few batches before training, so that mistakes show early; nothing of it is kept."""
-    arguments, progress = run.arguments, run.progress
-    steps = arguments.num_sanity_val_steps
-    fresh = progress.epoch == 0 and progress.global_step == 0 and progress.seen == 0
-    if not steps or not fresh or not validates(run):
+    if not run.arguments.num_sanity_val_steps or not run.validates:
         return
     run.state.stage = RunningStage.SANITY_CHECKING
     with isolate_rng():
@@ -230,8 +256,14 @@ def validate(run: Run) -> None:
             run.hooks.call("on_validation_model_zero_grad")
         else:
             run.module.zero_grad()
+    before = before_validation(run)
     run.state.stage = RunningStage.VALIDATING
-    evaluate(run, RunningStage.VALIDATING)
+    try:
+        evaluate(run, RunningStage.VALIDATING)
+    except Interruption:
+        undo_validation(run, before)
+        run.state.stage = RunningStage.TRAINING
+        stop_on_signal(run)
     run.state.stage = RunningStage.TRAINING
     run.use_results(run.train_results)
     run.last_validation = time.monotonic()
@@ -270,8 +302,8 @@ def validation_due(run: Run) -> bool:
         return True
     if train.validate_after is not None:
         return time.monotonic() - run.last_validation >= train.validate_after.total_seconds()
-    if train.validate_every == INFINITE:
-        return run.is_last_batch
+    if train.validate_every == INFINITE:  # the end of data of unknown length
+        return progress.is_last_batch
     count = progress.seen if run.arguments.check_val_every_n_epoch is None else progress.batch
     return count % train.validate_every == 0
 
@@ -303,6 +335,25 @@ def warn_about_modes(run: Run) -> None:
         warn(
             f"{count} module(s) are in evaluation mode when training begins and stay so (frozen BatchNorm, say). "
             "If that is not what you want, call `model.train()` before `trainer.fit`.",
+            PossibleUserWarning,
+            stacklevel=2,
+        )
+
+
+def warn_if_idle(run: Run) -> None:
+    """Say so if the first epoch trained nothing although it looked as if."""
+    batches = run.progress.batch
+    if not run.module.automatic_optimization and batches and not run.progress.global_step:
+        warn(
+            "The first epoch is over and manual optimization has not stepped once: no weight has changed. "
+            "Fix: in `training_step`, `opt = self.optimizers()`, then `opt.zero_grad()`, `self.manual_backward(loss)` and "
+            "`opt.step()`. (Steps of optimizers taken with use_pl_optimizer=False are not counted.)",
+            PossibleUserWarning,
+            stacklevel=2,
+        )
+    if batches and run.left_out == batches:
+        warn(
+            "`training_step` returned None for every batch of the first epoch: nothing was trained. Fix: return the loss.",
             PossibleUserWarning,
             stacklevel=2,
         )

@@ -17,6 +17,7 @@ from leyden.data.order import Stream
 from leyden.engine.states import RunningStage
 from leyden.errors import MisconfigurationException, PossibleUserWarning
 from leyden.utils.duration import parse_duration
+from leyden.utils.overrides import accepts_argument, positional_count
 
 if TYPE_CHECKING:
     from leyden.engine.run import Run
@@ -41,12 +42,16 @@ class Sources:
         own = overridden(data, name, LightningDataModule) if data is not None else None
         return own or overridden(module, name, LightningModule)
 
+    @staticmethod
+    def argument(prefix: str, fn: str) -> str:
+        """The name of the argument that took a stage's loaders."""
+        return FIT_ARGUMENTS.get(prefix, "dataloaders") if fn == "fit" else "dataloaders"
+
     def load(self, prefix: str, run: Run) -> Any:
         """The user's loaders for a stage: what was passed, else what the data module's or the module's hook returns."""
         given = self.given.get(prefix)
         if given is not None:
-            argument = FIT_ARGUMENTS.get(prefix, "dataloaders") if run.fn == "fit" else "dataloaders"
-            check_leaves(given, argument)
+            check_leaves(given, self.argument(prefix, run.fn))
             return given
         hook = self._hook(prefix, run.module, run.datamodule)
         if hook is None:
@@ -69,6 +74,20 @@ def check_leaves(loaders: Any, argument: str) -> None:
             check_leaves(leaf, argument)
         else:
             check_loader(leaf, argument)
+
+
+def takes_loader(step: Any) -> bool:
+    """Whether a step can be told which loader a batch is from."""
+    count = positional_count(step)
+    return count is None or count >= 3 or accepts_argument(step, "dataloader_idx")
+
+
+def several_loaders(name: str) -> RuntimeError:
+    """The error about a step that cannot."""
+    return RuntimeError(
+        f"You have several {name} loaders, but `{name}_step` has no `dataloader_idx` argument. "
+        f"Fix: `def {name}_step(self, batch, batch_idx, dataloader_idx=0)`."
+    )
 
 
 @dataclass
@@ -191,6 +210,6 @@ def load_evaluation(run: Run, stage: RunningStage) -> EvaluationLoaders:
 def _distributed(run: Run, loader: Any, prefix: str) -> Any:
     strategy = run.strategy
     if not strategy.is_distributed or not run.arguments.use_distributed_sampler:
-        return loader
+        return distributed_loader(loader, 0, 1, prefix) if prefix == "predict" else loader  # no sample is dropped
     mode = "train" if prefix == "train" else "predict" if prefix == "predict" else "eval"
     return distributed_loader(loader, strategy.global_rank, strategy.world_size, mode)

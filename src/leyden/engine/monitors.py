@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from types import CodeType
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
-from leyden.core.callback import Callback
-from leyden.core.hooks import HOOKS, PER_EPOCH, overridden
-from leyden.core.module import LightningModule
+from leyden.core.callback import Checkpoint
 from leyden.core.optimizers import LRSchedulerConfig
+from leyden.core.supervised import steps_of
+from leyden.engine.logged_names import is_ours, logged_names
 from leyden.errors import MisconfigurationException, nearest
 
 if TYPE_CHECKING:
@@ -81,52 +80,35 @@ def decide_assumed_monitors(run: Run) -> None:
 
 
 def check_monitors(run: Run) -> None:
-    """After the first step: a monitored name that neither validation nor the step logged is a mistake.
+    """After the first step: a monitored name that was not logged, and that no line of the program logs, is a mistake.
 
-    Names that an epoch hook, or a line of the steps not reached yet, may still log are given the benefit of the doubt.
+    Wherever that is not certain, nothing is said here; the monitor itself says it when it misses its value.
     """
-    if run.validates and run.sanity_keys is None:
-        return
-    known = set(run.sanity_keys or ())
+    known = {"epoch", "step"} | set(run.sanity_keys or ()) | set(run.metrics.callback)
     for slot in run.train_results.unique():
         known |= {slot.name + slot.suffix, slot.key("step"), slot.key("epoch")}
-    wanted: list[tuple[str, str, type[Exception]]] = [
-        (type(c).__name__, monitor, RuntimeError if hasattr(c, "stopping_threshold") else MisconfigurationException)
-        for c in run.callbacks
-        if c.monitors and (monitor := getattr(c, "monitor", None)) and getattr(c, "strict", True)
-    ]
-    wanted += [
-        (type(c.scheduler).__name__, c.monitor, MisconfigurationException)
-        for c in run.schedulers
-        if c.reduce_on_plateau and c.monitor and c.strict and not c.assumed_monitor
-    ]
-    for who, monitor, error in wanted:
-        if monitor not in known and not _may_still_be_logged(run, monitor):
-            raise error(missing_monitor(who, monitor, known))
+    missing = [wanted for wanted in monitored(run) if wanted[1] not in known]
+    if not missing or steps_of(run.module):
+        return
+    names = logged_names(run.module, run.callbacks, {"training", "validation"} if run.validates else {"training"})
+    for who, monitor, error in missing:
+        if names is not None and not any(monitor.startswith(name) for name in names):
+            raise error(missing_monitor(who, monitor, known - {"epoch", "step"} | names))
 
 
-def _may_still_be_logged(run: Run, monitor: str) -> bool:
-    epoch_hooks = [hook.name for hook in HOOKS.values() if hook.log is PER_EPOCH]
-    owners: list[tuple[object, type]] = [(run.module, LightningModule)]
-    owners += [(callback, Callback) for callback in run.callbacks if not callback.monitors and not _ours(callback)]
-    if any(overridden(owner, name, base) for owner, base in owners for name in epoch_hooks):
-        return True
-    return any(_mentions(function, monitor) for function in _methods(type(run.module)))
-
-
-def _ours(callback: Callback) -> bool:
-    return type(callback).__module__.split(".")[0] == "leyden"
-
-
-def _methods(kind: type) -> Iterable[Any]:
-    for base in kind.__mro__:
-        if base is LightningModule:
-            break
-        yield from (value for value in vars(base).values() if hasattr(value, "__code__"))
-
-
-def _mentions(function: Any, text: str) -> bool:
-    def search(code: CodeType) -> bool:
-        return any(c == text or (isinstance(c, CodeType) and search(c)) for c in code.co_consts)
-
-    return search(function.__code__)
+def monitored(run: Run) -> Iterator[tuple[str, str, type[Exception]]]:
+    """Who looks for which name without fail, and the error it raises if the name is missing."""
+    for callback in run.callbacks if not run.arguments.fast_dev_run else ():
+        kind, monitor = type(callback), getattr(callback, "monitor", None)
+        if not callback.monitors or not is_ours(kind) or not isinstance(monitor, str):
+            continue
+        if isinstance(callback, Checkpoint):
+            if run.validates and getattr(callback, "save_top_k", None) != 0:  # without validation it only warns
+                yield kind.__name__, monitor, MisconfigurationException
+        elif getattr(callback, "strict", False) and (
+            run.validates or getattr(callback, "_check_on_train_epoch_end", None) is not False
+        ):
+            yield kind.__name__, monitor, RuntimeError
+    for config in run.schedulers if run.module.automatic_optimization else ():
+        if config.reduce_on_plateau and config.monitor and config.strict and not config.assumed_monitor:
+            yield type(config.scheduler).__name__, config.monitor, MisconfigurationException

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from leyden.engine.run import Run
 
 
+ADVICE = (
+    "Look at the batch, lower the learning rate, clip the gradients; or choose Trainer(nonfinite='skip' | 'stop' | "
+    "'ignore')."
+)
+
+
 class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite; the message names epoch, batch and step."""
 
@@ -19,8 +25,9 @@ class NonFiniteLossError(ArithmeticError):
 class LossGuard:
     """Looks at each loss, by the policy of ``Trainer(nonfinite=...)``.
 
-    On the CPU the answer is there at once. On an accelerator the losses are judged on the device and the host asks
-    once per log window and before a save, so that no step waits.
+    On the CPU the answer is there at once. On an accelerator, under the policy "raise", the losses are judged on the
+    device and the host asks once per log window, at the epoch's end and before a save, so that no step waits; the
+    other policies decide about the running batch and read each loss.
     """
 
     def __init__(self, run: Run) -> None:
@@ -30,30 +37,38 @@ class LossGuard:
 
     def passes(self, loss: Tensor) -> bool:
         """Whether the step may go on with ``loss``."""
-        if not loss.is_cpu:
+        if self.policy == "raise" and not loss.is_cpu:
             bad = ~torch.isfinite(loss.detach()).all()
             self.bad = bad if self.bad is None else self.bad | bad
             return True
-        return isfinite(loss.item()) or self.handle()
+        try:
+            finite = isfinite(loss.item())
+        except RuntimeError:  # several elements, for a module with a `backward` of its own
+            finite = bool(torch.isfinite(loss).all())
+        if self.policy != "raise" and self.run.strategy.is_distributed:
+            finite = self.run.strategy.reduce_boolean_decision(finite)
+        return finite or self.handle()
 
     def ask(self) -> None:
         """Read the judgement of the device."""
         if self.bad is not None:
             bad, self.bad = bool(self.bad), None
             if bad:
-                self.handle()
+                raise NonFiniteLossError(
+                    f"A loss since the last check was not finite (now {self.place()}). The weights may be damaged; no "
+                    f"checkpoint was saved since. {ADVICE}"
+                )
+
+    def place(self) -> str:
+        """Where the run is."""
+        progress = self.run.progress
+        return f"epoch {progress.epoch}, batch {progress.batch}, step {progress.global_step}"
 
     def handle(self) -> bool:
         """Act on a loss that is not finite; False means: leave this batch out."""
-        run = self.run
-        place = f"epoch {run.progress.epoch}, batch {run.progress.batch}, step {run.progress.global_step}"
         if self.policy == "raise":
-            raise NonFiniteLossError(
-                f"The loss is not finite ({place}); no weight was changed by it. Look at the batch, lower the learning "
-                "rate, clip the gradients; or choose Trainer(nonfinite='skip' | 'stop' | 'ignore')."
-            )
+            raise NonFiniteLossError(f"The loss is not finite ({self.place()}); no weight was changed by it. {ADVICE}")
         if self.policy == "stop":
-            run.should_stop = True
-        if self.policy in ("stop", "skip"):
-            run.trainer.print(f"The loss is not finite ({place}): the batch is left out.")
+            self.run.should_stop = True
+        self.run.trainer.print(f"The loss is not finite ({self.place()}): the batch is left out.")
         return False

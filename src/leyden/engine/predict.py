@@ -63,5 +63,6 @@ def predict_loader(run: Run, loaders: EvaluationLoaders, index: int, kept: list[
             hooks.call("on_predict_batch_end", output, batch, batch_idx, index)
         if kept is not None:
             kept.append(detach(output, to_cpu=True))
+        del output, batch, given  # the next step must not find the last one's memory taken
         if batch_idx + 1 >= limit:
             break

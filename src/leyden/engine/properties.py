@@ -11,17 +11,18 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from leyden.core.callback import Callback, Checkpoint
-from leyden.core.optimizers import LightningOptimizer, LRSchedulerConfig
+from leyden.core.optimizers import LightningOptimizer, LRSchedulerConfig, wrap_optimizer
+from leyden.core.profiler import Profiler
 from leyden.engine.loading import INFINITE, EvaluationLoaders, load_training
 from leyden.engine.results import Metrics
 from leyden.engine.run import Progress, Run
 from leyden.engine.states import RunningStage, TrainerFn, TrainerState
+from leyden.engine.step import prepare_manual, scaled_step
 
 if TYPE_CHECKING:
     from leyden.core.datamodule import LightningDataModule
     from leyden.core.logger import Logger
     from leyden.core.module import LightningModule
-    from leyden.core.profiler import Profiler
     from leyden.engine.config import TrainerArguments
     from leyden.runtime.accelerators import Accelerator
     from leyden.runtime.precision import Precision
@@ -102,7 +103,6 @@ class TrainerProperties:
     _metrics: Metrics
     callbacks: list[Callback]
     state: TrainerState
-    profiler: Profiler | None
     ckpt_path: str | None
     """The checkpoint that the current or last call loaded."""
     _loggers: list[Logger]
@@ -210,7 +210,7 @@ class TrainerProperties:
     def _shown(self) -> Metrics:
         run = self._run
         if run is not None and run.module.__dict__.get("_results") is not None:
-            run.results.publish_steps(self._metrics)
+            run.results.show(self._metrics)
         return self._metrics
 
     @property
@@ -250,6 +250,14 @@ class TrainerProperties:
         """The optimizers as ``configure_optimizers`` returned them."""
         return [optimizer.optimizer for optimizer in self._run.optimizers] if self._run is not None else []
 
+    @optimizers.setter
+    def optimizers(self, optimizers: list[Optimizer]) -> None:
+        run = self._run
+        if run is None:
+            raise RuntimeError("`trainer.optimizers` belongs to a run. Fix: set it in a hook, or after `fit`.")
+        manual = None if run.module.automatic_optimization else prepare_manual(run)
+        run.optimizers = [wrap_optimizer(o, run.module, run.progress, manual, scaled_step(run)) for o in optimizers]
+
     @property
     def strategy_optimizers(self) -> list[LightningOptimizer]:
         """The optimizers as the loop steps them."""
@@ -259,6 +267,12 @@ class TrainerProperties:
     def lr_scheduler_configs(self) -> list[LRSchedulerConfig]:
         """The schedulers and when they step."""
         return self._run.schedulers if self._run is not None else []
+
+    @property
+    def profiler(self) -> Profiler:
+        """The profiler; one that records nothing if none was given."""
+        given = self._arguments.profiler
+        return given if isinstance(given, Profiler) else Profiler()
 
     @property
     def loggers(self) -> list[Logger]:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 import torch
+from torch import Tensor
 
 from leyden.core.hooks import Hooks, Owner
 from leyden.core.module import LightningModule
@@ -18,8 +20,6 @@ from leyden.engine.states import TrainerFn, TrainerState
 from leyden.utils.overrides import positional_count
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from leyden.core.callback import Callback
     from leyden.core.datamodule import LightningDataModule
     from leyden.core.logger import Logger
@@ -56,6 +56,7 @@ class Progress:
         seen: Batches trained, over all epochs.
         phase: What is due.
         started: The running epoch's start hooks have run.
+        is_last_batch: The running epoch's data is over, or the module has left the epoch.
         validations: Batches validated so far, per loader: the x-axis of values logged in each validation step.
     """
 
@@ -66,7 +67,12 @@ class Progress:
     seen: int = 0
     phase: Phase = Phase.READY
     started: bool = False
+    is_last_batch: bool = False
     validations: dict[str, list[int]] = field(default_factory=dict)
+
+    def restart_epoch(self) -> None:
+        """Stand at the beginning of :attr:`epoch`."""
+        self.batch, self.started, self.is_last_batch, self.phase = 0, False, False, Phase.READY
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
@@ -82,25 +88,44 @@ class Progress:
 class Window:
     """The accumulation window: ``size`` batches share an optimizer step, each with its weight.
 
-    The gradients add up to those of one big batch: each loss is scaled by its weight over ``size`` times the first
-    weight, and once the window's whole weight is known the gradients are corrected. Equal weights in a full window
-    need no correction.
+    The gradients add up to those of one big batch: each batch's share of the loss, ``loss / size``, is scaled by its
+    weight over the first one's, and once the window's whole weight is known the gradients are corrected. Equal weights
+    in a full window are not scaled and need no correction.
     """
 
     size: int = 1
     weights: list[Any] = field(default_factory=list)
 
-    def scale(self, weight: Any) -> Any:
-        """Take in a batch's weight; return the factor of its loss."""
+    def weigh(self, share: Tensor, weight: Any) -> Tensor:
+        """Take in a batch's weight; return its share of the loss, scaled."""
         self.weights.append(weight)
-        return weight / (self.size * self.weights[0])
+        first = not_zero(self.weights[0])
+        if not isinstance(weight, Tensor) and weight == first:
+            return share
+        return share.mul(weight / first)
 
     def correction(self) -> Any:
         """Close the window; return the factor that the gradients still need."""
-        total = sum(self.weights)
-        factor = self.size * self.weights[0] / total if self.weights else 1.0
-        self.weights = []
-        return factor
+        weights, self.weights = self.weights, []
+        return self.size * not_zero(weights[0]) / not_zero(sum(weights)) if weights else 1.0
+
+
+def not_zero(weight: Any) -> Any:
+    """A weight to divide by: 1 in place of 0, decided where a tensor lies."""
+    return torch.where(weight == 0, torch.ones_like(weight), weight) if isinstance(weight, Tensor) else weight or 1
+
+
+class Muted:
+    """Takes what ``self.log`` is given under ``barebones=True`` and drops it."""
+
+    def __init__(self) -> None:
+        self.warned = False
+
+    def log(self, name: str, value: Any, arguments: tuple[Any, ...], batch_size: int | None) -> None:
+        """Say once that nothing is logged."""
+        if not self.warned:
+            self.warned = True
+            warn("Trainer(barebones=True) logs nothing: `self.log` has no effect.", stacklevel=3)
 
 
 @dataclass
@@ -120,7 +145,6 @@ class Run:
     metrics: Metrics
     sources: Sources
     should_stop: bool = False
-    is_last_batch: bool = False
     optimizers: list[LightningOptimizer] = field(default_factory=list)
     schedulers: list[LRSchedulerConfig] = field(default_factory=list)
     window: Window = field(default_factory=Window)
@@ -133,17 +157,27 @@ class Run:
     hooks: Hooks = field(init=False)
     results: Results = field(init=False)
     train_results: Results = field(init=False)
+    muted: Muted = field(default_factory=Muted)
     settling: list[Callable[[], None]] = field(default_factory=list)
     busy: bool = False
     """A batch's hooks are running: what :meth:`when_settled` was given has to wait."""
     last_validation: float = 0.0
+    switches: dict[str, dict[str, bool]] | None = None
+    """Training modes and the like when training began; None before."""
     signal_checkpoint: str | None = None
     guard: LossGuard | None = None
     signals: SignalWatch | None = None
+    left_out: int = 0
+    """Batches for which ``training_step`` returned None."""
     validates: bool = False
     """Fit has validation to do."""
     sanity_keys: set[str] | None = None
     """What the first validation logged; None before it."""
+
+    @property
+    def is_last_batch(self) -> bool:
+        """The running epoch's data is over."""
+        return self.progress.is_last_batch
 
     @property
     def strategy(self) -> Any:
@@ -159,7 +193,7 @@ class Run:
         """Collect who overrides which hook; done per stage, and per epoch if callbacks changed."""
         from leyden.core.datamodule import LightningDataModule
 
-        profiler = self.trainer.profiler
+        profiler: Any = self.arguments.profiler
         wrap = None
         if profiler is not None:
 
@@ -181,12 +215,17 @@ class Run:
             else Owner(data, LightningDataModule, (), f"[DataModule]{type(data).__name__}"),
             wrap=wrap,
         )
+        if "results" in self.__dict__:
+            self.results.hooks = self.hooks
 
     def use_results(self, results: Results | None) -> None:
         """Let ``self.log`` write into ``results``."""
         if results is not None:
             self.results = results
-        self.module.__dict__["_results"] = None if self.arguments.barebones else results
+        target = self.muted if self.arguments.barebones and results is not None else results
+        for child in self.module.modules():
+            if isinstance(child, LightningModule):  # a LightningModule inside another logs too
+                child.__dict__["_results"] = target
 
     def new_results(self) -> Results:
         """An empty collection for a stage."""

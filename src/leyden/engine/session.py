@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGTERM
-from typing import TYPE_CHECKING, Any
-from warnings import warn
+from typing import Any
 
 import torch
 
-from leyden.core.callback import Checkpoint
+from leyden.core.callback import Callback, Checkpoint
 from leyden.core.hparams import AttributeDict
 from leyden.core.module import LightningModule
 from leyden.core.optimizers import (
@@ -28,12 +27,9 @@ from leyden.engine.run import Run
 from leyden.engine.signals import SignalWatch, exit_code
 from leyden.engine.states import TrainerFn, TrainerStatus
 from leyden.engine.step import prepare_manual, scaled_step
-from leyden.errors import MisconfigurationException, SIGTERMException
+from leyden.errors import MisconfigurationException, SIGTERMException, bad_value
 from leyden.runtime.determinism import apply_determinism
 from leyden.utils.overrides import is_overridden
-
-if TYPE_CHECKING:
-    from leyden.core.callback import Callback
 
 INTERRUPTED = "interrupted.ckpt"
 
@@ -89,6 +85,8 @@ def attach(run: Run) -> None:
         callback.__dict__.update(log=module.log, log_dict=module.log_dict)  # a callback logs through the module
     check_state_keys(run.callbacks)
     run.bind_hooks()
+    run.use_results(run.new_results())  # what is logged before a stage begins is refused
+    run.use_results(run.new_results())  # so that `self.log` where it is not possible says so
 
 
 def detach(run: Run) -> None:
@@ -108,6 +106,11 @@ def merge_callbacks(callbacks: list[Callback], own: Any) -> list[Callback]:
     if not own:
         return callbacks
     own = list(own) if isinstance(own, (list, tuple)) else [own]
+    for callback in own:
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                bad_value("configure_callbacks() return value", callback, "Callback instances, not classes")
+            )
     kinds = {type(callback) for callback in own}
 
     def replaced(callback: Callback) -> bool:
@@ -143,9 +146,10 @@ def set_up(run: Run, stage: str) -> None:
     prepare_data(run)
     strategy.barrier()
     run.hooks.call("setup", stage)
-    with strategy.root_device, run.precision.module_init_context():
+    with strategy.root_device, run.precision.module_init_context(), run.hooks.inside("configure_model"):
         module.configure_model()
     run.bind_hooks()
+    run.use_results(run.new_results())
 
 
 def restore(run: Run, ckpt_path: str | None, weights_only: bool | None) -> None:
@@ -177,14 +181,10 @@ def configure_optimizers(run: Run) -> None:
     module = run.module
     if is_supervised(module) and not is_overridden("configure_optimizers", module, LightningModule):
         returned: Any = default_optimizer(module)
-        rate = returned.param_groups[0]["lr"]
-        run.trainer.print(f"{type(module).__name__} defines no step: supervised training with Adam(lr={rate}).")
     else:
         with run.hooks.inside("configure_optimizers"):
-            returned = module.configure_optimizers()
+            returned = ask_for_optimizers(module)
     optimizers, run.schedulers = parse_optimizers(returned)
-    if not optimizers:
-        warn("`configure_optimizers` returned None: this fit changes no weights.", stacklevel=2)
     manual = None if module.automatic_optimization else prepare_manual(run)
     if manual is None and len(optimizers) > 1:
         raise RuntimeError(
@@ -200,6 +200,19 @@ def configure_optimizers(run: Run) -> None:
             )
     execute = scaled_step(run)
     run.optimizers = [wrap_optimizer(o, module, run.progress, manual, execute) for o in optimizers]
+
+
+def ask_for_optimizers(module: LightningModule) -> Any:
+    """What the module configures; torch's error about an optimizer of nothing gets the module's name."""
+    try:
+        return module.configure_optimizers()
+    except ValueError as error:
+        if "empty parameter list" in str(error):
+            raise ValueError(
+                f"`configure_optimizers` of {type(module).__name__} made an optimizer that got no parameters. Fix: assign "
+                "the layers to attributes in `__init__` (a list of layers needs nn.ModuleList)."
+            ) from error
+        raise
 
 
 def log_hyperparameters(run: Run) -> None:

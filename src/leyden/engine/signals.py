@@ -24,6 +24,10 @@ def exit_code(signum: int) -> int:
     return 128 + int(signum)
 
 
+class Interruption(Exception):
+    """Leaves a validation at the first batch after a signal; the engine catches it."""
+
+
 class SignalWatch:
     """Notes the first signal while its block runs, so that the engine can save at the next step boundary.
 

@@ -7,8 +7,8 @@ samples, the open accumulation window, what was logged in the running epoch, wha
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
@@ -16,11 +16,14 @@ import torch
 from torch import nn
 
 from leyden.checkpoint import file, schema
-from leyden.core.hparams import clean_hparams
+from leyden.core.hparams import clean_hparams, load_weights
 from leyden.core.optimizers import move_optimizer_state
-from leyden.engine.run import Phase, Progress
-from leyden.errors import CheckpointError, MisconfigurationException
+from leyden.engine.run import Phase, Progress, Window
+from leyden.engine.states import RunningStage
+from leyden.errors import CheckpointError, MisconfigurationException, PossibleUserWarning
+from leyden.utils.files import filesystem, is_local, local_path
 from leyden.utils.seed import capture_rng, restore_rng
+from leyden.utils.tree import move_to_device
 
 if TYPE_CHECKING:
     from leyden.engine.loading import TrainLoader
@@ -40,12 +43,27 @@ def save(run: Run, path: Any, weights_only: bool = False) -> None:
             custom.save_checkpoint(checkpoint, path)
         else:
             file.save(checkpoint, path)
-        if run.signal_checkpoint is not None and str(path) != run.signal_checkpoint:
-            Path(run.signal_checkpoint).unlink(
-                missing_ok=True
-            )  # a regular save has taken the place of the one that a signal asked for
-            run.signal_checkpoint = None
+        if not weights_only:
+            supersede(run, path)
     run.strategy.barrier()
+
+
+def supersede(run: Run, path: Any) -> None:
+    """Remove the file that a signal had asked for: a regular one, written and verified, has taken its place."""
+    interrupted, run.signal_checkpoint = run.signal_checkpoint, None
+    if interrupted is None or absolute(path) == absolute(interrupted):
+        return
+    if run.runtime.checkpoint_io is not None:
+        run.runtime.checkpoint_io.remove_checkpoint(interrupted)
+    else:
+        store, name = filesystem(interrupted)
+        if store.exists(name):
+            store.rm_file(name)
+
+
+def absolute(path: Any) -> str:
+    """A local path with links resolved, to compare it with another; a URL as it is."""
+    return str(local_path(path).resolve()) if is_local(path) else str(path)
 
 
 def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
@@ -59,7 +77,7 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
         schema.LIGHTNING_VERSION: LIGHTNING_VERSION,
         schema.LEYDEN_VERSION: __version__,
         schema.STATE_DICT: module.state_dict(),
-        schema.LOOPS: loops(progress, run.is_last_batch),
+        schema.LOOPS: loops(progress, progress.is_last_batch),
     }
     if not weights_only:
         states = ((callback.state_key, callback.state_dict()) for callback in run.callbacks)
@@ -75,41 +93,71 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
             checkpoint[owner.CHECKPOINT_HYPER_PARAMS_KEY] = clean_hparams(owner.hparams)
     if data is not None and (state := data.state_dict()):
         checkpoint[type(data).__qualname__] = state
-    run.hooks.call("on_save_checkpoint", checkpoint)
+    if weights_only:
+        with run.hooks.inside("on_save_checkpoint"):
+            module.on_save_checkpoint(checkpoint)
+    else:
+        run.hooks.call("on_save_checkpoint", checkpoint)
     return checkpoint
 
 
 def exact_state(run: Run) -> dict[str, Any]:
     """What Lightning's format lacks: everything that decides the bits of the steps to come."""
-    results = getattr(run, "train_results", None)
+    own, strategy = state_of_process(run), run.strategy
+    size = strategy.world_size
     return {
         "version": schema.VERSION,
         "progress": run.progress.state_dict(),
-        "rng": [capture_rng()] if not run.strategy.is_distributed else _gathered_rng(run),
-        "order": run.train.stream.state_dict() if run.train is not None else None,
-        "window": {"weights": list(run.window.weights), "gradients": _gradients(run)},
-        "results": results.state_dict() if results is not None else [],
-        "metrics": {"callback": dict(run.metrics.callback), "logged": dict(run.metrics.logged), "bar": run.metrics.bar},
-        "torchmetrics": {path: _metric_state(metric) for path, metric in _torchmetrics(run.module)},
-        "world_size": run.strategy.world_size,
+        "processes": [strategy.broadcast(own, src=rank) for rank in range(size)] if size > 1 else [own],
+        "switched": switched(run),
+        "world_size": size,
         "threads": torch.get_num_threads(),
         "should_stop": run.should_stop,
+        "since_validation": time.monotonic() - run.last_validation,
     }
 
 
-def _gathered_rng(run: Run) -> list[Any]:
-    return [run.strategy.broadcast(capture_rng(), src=rank) for rank in range(run.strategy.world_size)]
+def state_of_process(run: Run) -> dict[str, Any]:
+    """What differs between the processes of a run."""
+    results = getattr(run, "train_results", None)
+    window, metrics = run.window, run.metrics
+    # In manual optimization only the module knows which gradients it still needs.
+    open_window = bool(window.weights) or not run.module.automatic_optimization
+    gradients = {name: p.grad for name, p in run.module.named_parameters() if p.grad is not None and open_window}
+    return {
+        "rng": capture_rng(),
+        "order": run.train.stream.state_dict() if run.train is not None else None,
+        "window": {"size": window.size, "weights": list(window.weights), "gradients": gradients},
+        "results": results.state_dict() if results is not None else [],
+        "metrics": {"callback": dict(metrics.callback), "logged": dict(metrics.logged), "bar": dict(metrics.bar)},
+        "torchmetrics": {path: _metric_state(metric) for path, metric in _torchmetrics(run.module)},
+    }
 
 
-def _gradients(run: Run) -> dict[str, torch.Tensor]:
-    if not run.window.weights:
+def switches(module: nn.Module) -> dict[str, dict[str, bool]]:
+    """What hooks may switch on a module in the middle of a run: training modes, and who gets gradients."""
+    return {
+        "training": {name: child.training for name, child in module.named_modules()},
+        "requires_grad": {name: parameter.requires_grad for name, parameter in module.named_parameters()},
+    }
+
+
+def switched(run: Run) -> dict[str, dict[str, bool]]:
+    """What was switched since training began (a layer unfrozen in the fifth epoch, say)."""
+    if run.switches is None or run.state.stage is not RunningStage.TRAINING or run.module._toggled:
         return {}
-    return {name: p.grad for name, p in run.module.named_parameters() if p.grad is not None}
+    return {
+        kind: {name: value for name, value in now.items() if run.switches[kind].get(name, value) != value}
+        for kind, now in switches(run.module).items()
+    }
 
 
 def _torchmetrics(module: nn.Module) -> Iterator[tuple[str, Any]]:
     torchmetrics = sys.modules.get("torchmetrics")
     if torchmetrics is not None:
+        for child in module.modules():
+            if isinstance(child, torchmetrics.MetricCollection):
+                child.values(copy_state=False)  # brings metrics that share one state up to date
         yield from ((path, m) for path, m in module.named_modules() if isinstance(m, torchmetrics.Metric))
 
 
@@ -172,11 +220,13 @@ def restore_model(run: Run, checkpoint: dict[str, Any]) -> None:
     module, data = run.module, run.datamodule
     with run.hooks.inside("on_load_checkpoint"):
         module.on_load_checkpoint(checkpoint)
-        module.load_state_dict(checkpoint[schema.STATE_DICT], strict=module.strict_loading)
+        load_weights(module, checkpoint[schema.STATE_DICT], module.strict_loading)
         if data is not None and type(data).__qualname__ in checkpoint:
             data.load_state_dict(checkpoint[type(data).__qualname__])
         for callback in run.callbacks:
             callback.on_load_checkpoint(run.trainer, module, checkpoint)
+    if run.fn == "fit":
+        run.should_stop |= bool((checkpoint.get(schema.RUN) or {}).get("should_stop"))
     states = checkpoint.get(schema.CALLBACKS) or {}
     for callback in run.callbacks:
         state = states.get(callback.state_key, states.get(type(callback)))
@@ -215,7 +265,7 @@ def restore_training(run: Run, checkpoint: Mapping[str, Any], path: str) -> None
     else:
         run.progress.load_state_dict(exact["progress"])
         run.resumed = exact
-        _compare_surroundings(run, exact)
+        warn_about_surroundings(run, exact)
     limit = run.arguments.max_epochs
     if limit is not None and limit != -1 and run.progress.epoch > limit:
         raise MisconfigurationException(
@@ -234,11 +284,18 @@ def restore_each(what: str, owners: list[Any], states: list[Any], path: str) -> 
         owner.load_state_dict(state)
 
 
-def _compare_surroundings(run: Run, exact: Mapping[str, Any]) -> None:
+def warn_about_surroundings(run: Run, exact: Mapping[str, Any]) -> None:
     here = {"world_size": run.strategy.world_size, "threads": torch.get_num_threads()}
     changed = [f"{name} was {exact[name]} and is {value}" for name, value in here.items() if exact[name] != value]
     if changed:
         warn(f"The run continues, but not to the same bits: {'; '.join(changed)}.", stacklevel=2)
+    if run.should_stop and not (run.progress.started and run.progress.phase is not Phase.EPOCH_ENDED):
+        warn(
+            "The run had been asked to stop (by EarlyStopping, say) when the checkpoint was saved, so it stops here too. "
+            "Fix, to train on: a callback whose `on_fit_start` sets `trainer.should_stop = False`.",
+            PossibleUserWarning,
+            stacklevel=2,
+        )
 
 
 def foreign_progress(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,40 +316,76 @@ def foreign_progress(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def restore_boundary(run: Run, train: TrainLoader) -> None:
-    """Continue between two epochs: the generators and the metrics as they were."""
-    resumed, run.resumed = run.resumed, None
-    assert resumed is not None
-    if resumed["order"] is not None:
-        train.stream.load_state_dict(resumed["order"])
-    _restore_logged(run, resumed)
-    restore_rng(resumed["rng"][min(run.strategy.global_rank, len(resumed["rng"]) - 1)])
+    """Continue between two epochs."""
+    own = take(run)
+    if own["order"] is not None:
+        train.stream.load_state_dict(own["order"])
+    _restore(run, own)
 
 
 def restore_epoch(run: Run, train: TrainLoader) -> Iterator[tuple[Any, int | None]]:
     """Continue inside an epoch: its batches from the position on, everything else as it was."""
-    resumed, run.resumed = run.resumed, None
-    assert resumed is not None
-    batches = train.stream.resume(resumed["order"], run.progress.batch)
-    _restore_logged(run, resumed)
-    window = resumed["window"]
-    run.window.weights = list(window["weights"])
-    parameters = dict(run.module.named_parameters())
-    for name, gradient in window["gradients"].items():
-        parameters[name].grad = gradient.to(parameters[name].device)
-    run.should_stop = resumed["should_stop"]
-    restore_rng(resumed["rng"][min(run.strategy.global_rank, len(resumed["rng"]) - 1)])
+    own = take(run)
+    batches = train.stream.resume(own["order"], run.progress.batch)
+    _restore(run, own)
     return batches
 
 
-def _restore_logged(run: Run, resumed: Mapping[str, Any]) -> None:
-    run.train_results.load_state_dict(resumed["results"])
-    run.metrics.callback.update(resumed["metrics"]["callback"])
-    run.metrics.logged.update(resumed["metrics"]["logged"])
-    run.metrics.bar.update(resumed["metrics"]["bar"])
+def take(run: Run) -> Mapping[str, Any]:
+    """What waited in the run since the checkpoint was read; return the part of this process."""
+    resumed, run.resumed = run.resumed, None
+    assert resumed is not None
+    run.last_validation = time.monotonic() - resumed["since_validation"]
+    switched, module = resumed["switched"], run.module
+    for name, child in module.named_modules():
+        child.training = switched.get("training", {}).get(name, child.training)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad = switched.get("requires_grad", {}).get(name, parameter.requires_grad)
+    processes: list[Mapping[str, Any]] = resumed["processes"]
+    return processes[min(run.strategy.global_rank, len(processes) - 1)]
+
+
+def _restore(run: Run, own: Mapping[str, Any]) -> None:
+    """Gradients, logged values and metrics; at last the random states."""
+    device = run.strategy.root_device
+    window = own["window"]
+    run.window = Window(window["size"], move_to_device(window["weights"], device))
+    parameters = dict(run.module.named_parameters())
+    for name, gradient in window["gradients"].items():
+        parameters[name].grad = gradient.to(parameters[name].device)
+    run.train_results.load_state_dict(move_to_device(own["results"], device))
+    for name in ("callback", "logged", "bar"):
+        getattr(run.metrics, name).update(own["metrics"][name])
     for path, metric in _torchmetrics(run.module):
-        if path in resumed["torchmetrics"]:
-            saved = resumed["torchmetrics"][path]
-            for name, value in saved["state"].items():
+        if path in own["torchmetrics"]:
+            saved = own["torchmetrics"][path]
+            for name, value in move_to_device(saved["state"], metric.device).items():
                 setattr(metric, name, value)
             metric._update_count = saved["updates"]
             metric._computed = None
+    restore_rng(own["rng"])
+
+
+# -- a signal in the middle of validation ------------------------------------------------------------------------------
+
+
+def before_validation(run: Run) -> dict[str, Any]:
+    """What validation changes, as it is before; weights, optimizers and order stay as they are."""
+    metrics, counts = run.metrics, run.progress.validations
+    return {
+        "rng": capture_rng(),
+        "metrics": (dict(metrics.callback), dict(metrics.logged), dict(metrics.bar)),
+        "validations": {key: list(value) for key, value in counts.items()},
+    }
+
+
+def undo_validation(run: Run, before: Mapping[str, Any]) -> None:
+    """Stand again where the last training step ended, with its validation due."""
+    run.results.reset()
+    run.progress.validations = before["validations"]
+    run.metrics.clear()
+    for shown, values in zip(
+        (run.metrics.callback, run.metrics.logged, run.metrics.bar), before["metrics"], strict=True
+    ):
+        shown.update(values)
+    restore_rng(before["rng"])

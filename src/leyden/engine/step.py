@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from leyden.core.optimizers import Closure, LightningOptimizer
 from leyden.engine.nonfinite import LossGuard
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from leyden.engine.run import Run
 
 Step = Callable[[Any, int], Any]
+NOT_RUN: Any = object()
 
 
 def automatic_step(run: Run) -> Step:
@@ -24,7 +27,9 @@ def automatic_step(run: Run) -> Step:
     module, hooks, results, progress, window = run.module, run.hooks, run.results, run.progress, run.window
     active, fire, arguments = hooks.active, hooks.call, run.arguments
     scaler, size = run.precision.scaler, window.size
-    optimizer: Any = run.optimizers[0] if run.optimizers else None
+    optimizer: Any = run.optimizers[0]
+    bare = optimizer.optimizer
+    read_loss = required_loss_of if run.strategy.is_distributed else loss_of
     call, count = run.step_caller("training_step")
     guard = LossGuard(run) if arguments.nonfinite != "ignore" else None
     run.guard = guard
@@ -32,39 +37,40 @@ def automatic_step(run: Run) -> Step:
     block_sync = run.strategy.block_backward_sync
 
     def step(batch: Any, batch_idx: int) -> Any:
-        steps_now = size == 1 or (batch_idx + 1) % size == 0 or run.is_last_batch
-        output: Any = None
+        steps_now = size == 1 or (batch_idx + 1) % size == 0 or progress.is_last_batch
+        output: Any = NOT_RUN
         loss: Tensor | None = None
 
         def closure() -> Tensor | None:
             nonlocal output, loss
             hooks.current = "training_step"
             output = call(batch) if count == 1 else call(batch, batch_idx)
-            loss = output if isinstance(output, Tensor) else loss_of(output)
+            loss = share = output if isinstance(output, Tensor) else read_loss(output, run)
             if loss is not None and guard is not None and not guard.passes(loss):
-                output = loss = None
+                output = loss = share = None
             if size > 1 and loss is not None:
-                loss = loss * window.scale(weight_of(output, batch, results.batch_size))
-            if optimizer is not None and batch_idx % size == 0:
+                loss = loss / size
+                share = window.weigh(loss, weight_of(output, batch, results.batch_size))
+            if batch_idx % size == 0:
                 if "on_before_zero_grad" in active:
-                    fire("on_before_zero_grad", optimizer)
-                module.optimizer_zero_grad(progress.epoch, batch_idx, optimizer)
-            if loss is not None and optimizer is not None:
+                    fire("on_before_zero_grad", bare)
+                module.optimizer_zero_grad(progress.epoch, batch_idx, bare)
+            if share is not None:
                 if "on_before_backward" in active:
-                    fire("on_before_backward", loss)
+                    fire("on_before_backward", share)
                 hooks.current = "backward"
-                backward(loss)
+                backward(share)
                 if "on_after_backward" in active:
                     fire("on_after_backward")
-            if steps_now and optimizer is not None:
-                before_step(run, optimizer, loss)
-            return loss
+            if steps_now:
+                before_step(run, bare, unscale=share is not None)
+            return share
 
-        if optimizer is None:
-            closure()
-        elif steps_now:
+        if steps_now:
             hooks.current = "optimizer_step"
             module.optimizer_step(progress.epoch, batch_idx, optimizer, closure)
+            if output is NOT_RUN:
+                raise_not_run()
         else:
             with block_sync():
                 closure()
@@ -76,35 +82,44 @@ def automatic_step(run: Run) -> Step:
     return step
 
 
-def before_step(run: Run, optimizer: LightningOptimizer, loss: Tensor | None) -> None:
+def before_step(run: Run, optimizer: Optimizer, unscale: bool) -> None:
     """Between backward and the optimizer: correct the accumulated gradients, unscale, call the hook, clip."""
     hooks, arguments = run.hooks, run.arguments
     if run.window.size > 1:
         correct_gradients(optimizer, run.window.correction())
-    if run.precision.scaler is not None and loss is not None:
-        run.precision.scaler.unscale_(optimizer.optimizer)
+    if run.precision.scaler is not None and unscale:
+        run.precision.scaler.unscale_(optimizer)
     if "on_before_optimizer_step" in hooks.active:
         hooks.call("on_before_optimizer_step", optimizer)
     hooks.current = "configure_gradient_clipping"
     run.module.configure_gradient_clipping(
-        optimizer._as_optimizer(), arguments.gradient_clip_val, arguments.gradient_clip_algorithm
+        optimizer,
+        gradient_clip_val=arguments.gradient_clip_val,
+        gradient_clip_algorithm=arguments.gradient_clip_algorithm,
     )
     hooks.current = "optimizer_step"
 
 
 def finish_window(run: Run) -> bool:
     """Step with the gradients of a window that the end of the data cut short; return whether there were any."""
-    if not run.window.weights or not run.optimizers:
+    if not run.window.weights:
         return False
-    before_step(run, run.optimizers[0], None)
-    run.optimizers[0].step()
+    optimizer = run.optimizers[0]
+    run.strategy.reduce_gradients()  # the last backward left out the exchange
+
+    def closure() -> Tensor:
+        before_step(run, optimizer.optimizer, unscale=True)
+        return torch.zeros(())
+
+    run.hooks.current = "optimizer_step"
+    run.module.optimizer_step(run.progress.epoch, run.progress.batch - 1, optimizer, closure)
     run.hooks.current = ""
     return True
 
 
 def manual_step(run: Run) -> Step:
     """Build the step of manual optimization: the module does everything itself."""
-    hooks, active = run.hooks, run.hooks.active
+    hooks = run.hooks
     call, count = run.step_caller("training_step")
     run.guard = None
 
@@ -112,9 +127,13 @@ def manual_step(run: Run) -> Step:
         hooks.current = "training_step"
         output = call(batch) if count == 1 else call(batch, batch_idx)
         hooks.current = ""
-        if "on_train_batch_end" not in active:
-            return None
-        return {"loss": output.detach()} if isinstance(output, Tensor) else output or {}
+        if isinstance(output, Tensor):
+            return {"loss": output.detach()}
+        if output is None or isinstance(output, Mapping):
+            return output or {}
+        raise MisconfigurationException(
+            f"`training_step` returned {output!r}. Accepted in manual optimization: a tensor, a dict, or None."
+        )
 
     return step
 
@@ -125,13 +144,13 @@ def prepare_manual(run: Run) -> Callable[[LightningOptimizer, Closure | None], C
     def prepare(optimizer: LightningOptimizer, closure: Closure | None) -> Closure | None:
         if closure is None:
             if "on_before_optimizer_step" in run.hooks.active:
-                run.hooks.call("on_before_optimizer_step", optimizer)
+                run.hooks.call("on_before_optimizer_step", optimizer.optimizer)
             return None
 
         def with_hook() -> Any:
             output = closure()
             if "on_before_optimizer_step" in run.hooks.active:
-                run.hooks.call("on_before_optimizer_step", optimizer)
+                run.hooks.call("on_before_optimizer_step", optimizer.optimizer)
             return output
 
         return with_hook
@@ -158,24 +177,44 @@ def scaled_step(run: Run) -> Callable[[Any, Closure | None], Any] | None:
     return execute
 
 
-def loss_of(output: Any) -> Tensor | None:
+def loss_of(output: Any, run: Run) -> Tensor | None:
     """The loss in what ``training_step`` returned other than a tensor."""
     if output is None:
+        run.left_out += 1
         return None
     loss = output.get("loss") if isinstance(output, Mapping) else None
     if isinstance(loss, Tensor):
         return loss
-    given = f"a dict with the keys {sorted(map(str, output))}" if isinstance(output, Mapping) else repr(output)
+    given = f"a dict with the keys {sorted(map(str, output))}" if isinstance(output, Mapping) else reprlib.repr(output)
     raise MisconfigurationException(
         f"`training_step` returned {given}. Accepted: a loss tensor, a dict whose key 'loss' is one, or None to skip "
         "the batch. Fix: return the loss itself, not loss.item()."
     )
 
 
+def required_loss_of(output: Any, run: Run) -> Tensor | None:
+    """The same where every process has to take part in the exchange of gradients."""
+    if output is None:
+        raise RuntimeError(
+            "`training_step` returned None, which would leave this batch out on one process while the others wait for "
+            "its gradients. Fix: return a loss of zero, for example `self(x).sum() * 0`."
+        )
+    return loss_of(output, run)
+
+
+def raise_not_run() -> NoReturn:
+    """Say that nothing was trained."""
+    raise MisconfigurationException(
+        "`optimizer_step` did not run the closure, so this batch was not trained. "
+        "Fix: `optimizer.step(closure=optimizer_closure)`, or call `optimizer_closure()`."
+    )
+
+
 def weight_of(output: Any, batch: Any, size: int | None) -> Any:
     """The weight of a batch in its accumulation window."""
     if isinstance(output, Mapping) and "weight" in output:
-        return output["weight"]
+        weight = output["weight"]
+        return weight.detach().reshape(()) if isinstance(weight, Tensor) else weight
     return size or sample_count(batch)[0]
 
 
@@ -187,10 +226,10 @@ def outputs_of(output: Any, loss: Tensor | None) -> dict[str, Any]:
     return {"loss": loss.detach(), **extra}
 
 
-def correct_gradients(optimizer: LightningOptimizer, factor: Any) -> None:
+def correct_gradients(optimizer: Optimizer, factor: Any) -> None:
     """Multiply the gradients in place; nothing to do for a full window of equal batches."""
     if not isinstance(factor, Tensor) and factor == 1.0:
         return
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     if gradients:
-        torch._foreach_mul_(gradients, factor)
+        torch._foreach_mul_(gradients, factor.to(gradients[0].device) if isinstance(factor, Tensor) else factor)

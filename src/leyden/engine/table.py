@@ -13,7 +13,7 @@ def print_results(rows: Sequence[dict[str, float]], title: str) -> None:
         return
     header = [title, *(["value"] if len(rows) == 1 else [f"DataLoader {index}" for index in range(len(rows))])]
     values = [{name.split("/dataloader_idx_")[0]: value for name, value in row.items()} for row in rows]
-    lines = [[name, *(f"{row[name]:.6g}" if name in row else "" for row in values)] for name in names]
+    lines = [[name, *(shown(row[name]) if name in row else "" for row in values)] for name in names]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -21,8 +21,13 @@ def print_results(rows: Sequence[dict[str, float]], title: str) -> None:
         table = Table(*header)
         for line in lines:
             table.add_row(*line)
-        Console().print(table)
+        Console(markup=False, highlight=False).print(table)
         return
     widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
     for line in [header, *lines]:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def shown(value: float) -> str:
+    """A value with the digits that float32 has; a whole number as such."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.7g}"

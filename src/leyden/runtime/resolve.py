@@ -148,10 +148,9 @@ def _choose_accelerator(given: SimpleNamespace, made: dict[str, Any]) -> None:
         raise _unknown("accelerator", name, list(_KINDS))
     chosen = next((kind for kind in kinds if kind.is_available()), None)
     if chosen is None:
-        fix = "write accelerator='auto', or 'cpu'"
-        raise MisconfigurationException(
-            bad_value("accelerator", name, "a kind that this version and machine have", fix)
-        )
+        here = ", ".join(repr(key) for key, kind in ACCELERATORS.items() if kind.is_available())
+        message = bad_value("accelerator", name, f"a kind that this machine has: {here}, 'auto'", "accelerator='auto'")
+        raise MisconfigurationException(f"No {name!r} device was found. {message}")
     made["accelerator"] = chosen
 
 

@@ -1,0 +1,107 @@
+"""Hooks and steps that cannot be what their author meant: misspelt names, and signatures that cannot be called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any
+
+from leyden.core.callback import Callback
+from leyden.core.datamodule import LightningDataModule
+from leyden.core.hooks import HOOKS, overridden
+from leyden.core.module import LightningModule
+from leyden.errors import MisconfigurationException
+
+if TYPE_CHECKING:
+    from leyden.engine.run import Run
+
+# What steps get; their base methods take anything.
+STEPS: dict[str, str] = {
+    "training_step": "batch, batch_idx",
+    "validation_step": "batch, batch_idx, dataloader_idx=0",
+    "test_step": "batch, batch_idx, dataloader_idx=0",
+    "predict_step": "batch, batch_idx, dataloader_idx=0",
+}
+# Their names are close to those that helper methods have, and a misspelt one is seen at once where it is called.
+PLAIN_WORDS = {"backward", "state_dict", "load_state_dict"}
+
+
+def check_hooks(run: Run) -> Iterator[Exception]:
+    """Every misspelt or uncallable hook of the module, the data module and the callbacks."""
+    owners: list[tuple[Any, type, str]] = [(run.module, LightningModule, "m")]
+    if run.datamodule is not None:
+        owners.append((run.datamodule, LightningDataModule, "d"))
+    owners += [(callback, Callback, "c") for callback in run.callbacks]
+    for owner, base, letter in owners:
+        hooks = [hook for hook in HOOKS.values() if letter in hook.owners]
+        yield from misspelt(owner, base, [hook.name for hook in hooks if hook.name not in PLAIN_WORDS])
+        for hook in hooks:
+            if hook.dispatched or hook.name in STEPS:
+                yield from uncallable(owner, base, hook.name)
+
+
+def misspelt(owner: Any, base: type, names: list[str]) -> Iterator[Exception]:
+    """Methods of the user's classes, one edit away from a hook that is not defined."""
+    known = set(dir(base))
+    for kind in type(owner).__mro__:
+        if kind in base.__mro__:
+            break
+        for name, value in vars(kind).items():
+            if name in known or name.startswith("_") or not inspect.isfunction(value):
+                continue
+            hook = next((h for h in names if one_edit_apart(name, h) and overridden(owner, h, base) is None), None)
+            if hook is not None:
+                yield MisconfigurationException(
+                    f"`{kind.__name__}.{name}` is never called: the hook's name is `{hook}`. Fix: rename it `{hook}`; "
+                    "a method of your own needs a name less like a hook's."
+                )
+
+
+def one_edit_apart(name: str, other: str) -> bool:
+    """Whether one letter is missing, too much, wrong, or swapped with the next one.
+
+    Example:
+        >>> one_edit_apart("trainin_step", "training_step"), one_edit_apart("setup", "setup")
+        (True, False)
+    """
+    at = next((i for i, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), min(len(name), len(other)))
+    a, b = name[at:], other[at:]
+    return a != b and (a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[1::-1] == b[:2] and a[2:] == b[2:]))
+
+
+def uncallable(owner: Any, base: type, name: str) -> Iterator[Exception]:
+    """A method that cannot be called with what its hook gets."""
+    method = overridden(owner, name, base)
+    parameters = [] if method is None else parameters_of(method)
+    if method is None or any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return
+    line, least, most = expected(base, name)
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.KEYWORD_ONLY)]
+    keywords = [p.name for p in parameters if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
+    asks_for_all = name in STEPS and "dataloader_iter" in (p.name for p in parameters)
+    if len(needed) > most or len(positional) < least or keywords or asks_for_all:
+        given = ", ".join(["self", *(str(p) for p in parameters)])
+        yield MisconfigurationException(
+            f"`{type(owner).__name__}.{name}({given})` cannot be called: it gets ({line}). "
+            f"Fix: `def {name}({', '.join(filter(None, ['self', line]))})`."
+        )
+
+
+def parameters_of(method: Any) -> list[Parameter]:
+    """A method's parameters; any number of them if it does not tell."""
+    try:
+        return list(inspect.signature(method).parameters.values())
+    except (TypeError, ValueError):  # a built-in without a signature
+        return [Parameter("args", Parameter.VAR_POSITIONAL)]
+
+
+def expected(base: type, name: str) -> tuple[str, int, int]:
+    """What a hook gets: as it is written, how many a method has to take, and how many there are."""
+    line = STEPS.get(name)
+    if line is not None:
+        return line, 1, line.count(",") + 1
+    parameters = parameters_of(getattr(base, name))[1:]
+    written = [p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters]
+    return ", ".join(written), sum(p.default is p.empty for p in parameters), len(parameters)

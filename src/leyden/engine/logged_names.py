@@ -21,7 +21,7 @@ from leyden.core.hooks import HOOKS
 LOGGING = {"log", "log_dict"}
 CARRIERS = {"pl_module", "trainer", "lightning_module"}
 """Whoever gets one of these can log."""
-FOUNDATIONS = {"builtins", "abc", "typing", "torch", "torchmetrics"}
+FOUNDATIONS = {"abc", "typing", "torch", "torchmetrics"}
 
 
 class Unknown(Exception):
@@ -39,11 +39,11 @@ def logged_names(module: nn.Module, callbacks: Iterable[Callback], stages: set[s
     callbacks = list(callbacks)
     never = tuple(f"{on}{stage}_" for stage in {"validation", "test", "predict"} - stages for on in ("", "on_"))
     owners: list[Any] = [module, *(callback for callback in callbacks if not is_ours(type(callback)))]
-    others = [child for child in module.modules() if child is not module]
-    others += [c for c in callbacks if is_ours(type(c)) and not c.monitors]  # type: ignore[misc]  # both have a type
+    parts = {type(child) for child in module.modules() if child is not module}
+    ours = {type(callback) for callback in callbacks if is_ours(type(callback)) and not callback.monitors}
     if any(hook.log and hook.name in vars(owner) for owner in [module, *callbacks] for hook in HOOKS.values()):
         return None
-    if any(words(function) & {*LOGGING, "callback_metrics"} for o in others for _, function, _ in methods(type(o))):
+    if mention(parts, {*LOGGING, "callback_metrics"}) or mention(ours, {"log_dict", "callback_metrics"}):
         return None
     own = [method for owner in owners for method in methods(type(owner)) if not is_ours(method[1])]
     called = {name for _, function, _ in own for name in words(function)}
@@ -69,6 +69,12 @@ def methods(kind: type) -> Iterator[tuple[str, FunctionType, bool]]:
                 found = inspect.unwrap(part) if callable(part) else None
                 if isinstance(found, FunctionType):
                     yield name, found, not isinstance(value, staticmethod)
+
+
+def mention(kinds: Iterable[type], names: set[str]) -> bool:
+    """Whether classes have code, of their own and not of the core's base classes, that mentions one of the names."""
+    functions = (function for kind in kinds for _, function, _ in methods(kind))
+    return any(words(f) & names for f in functions if not f.__module__.startswith("leyden.core."))
 
 
 def words(function: FunctionType) -> set[str]:

@@ -31,7 +31,8 @@ REFUSED = [
     "on_fit_start", "on_fit_end", "on_train_end", "on_validation_end", "on_test_end", "setup", "teardown",
     "configure_model", "configure_optimizers", "prepare_data", "predict_step", "on_predict_start", "on_predict_end",
     "on_predict_epoch_start", "on_predict_epoch_end", "on_predict_batch_start", "on_predict_batch_end",
-    "on_predict_model_eval", "on_validation_model_eval", "on_validation_model_train", "on_validation_model_zero_grad", "on_test_model_eval",
+    "on_predict_model_eval",
+    "on_validation_model_eval", "on_validation_model_train", "on_validation_model_zero_grad", "on_test_model_eval",
     "on_test_model_train", "transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer",
     "train_dataloader", "val_dataloader", "lr_scheduler_step",
 ]  # fmt: skip

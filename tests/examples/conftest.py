@@ -1,0 +1,3 @@
+"""The guides' programs are run by ``test_seeds.py`` under the drop-in, not collected."""
+
+collect_ignore = ["seeds"]

@@ -206,7 +206,11 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    results: dict[str, Any] = {"machine": platform.machine(), "python": platform.python_version(), "torch": torch.__version__}
+    results: dict[str, Any] = {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
     print(f"torch {torch.__version__}, Python {platform.python_version()}, one thread, {options.rounds} rounds")
     for key in options.work:
         work = WORKS[key]

@@ -178,7 +178,6 @@ class Outcome:
     rows: list[dict[str, str]]
 
 
-
 def savers(folder: Path) -> list[Any]:
     """Save after every step, every validation, every epoch, and at the end."""
     common: dict[str, Any] = {"save_top_k": -1, "filename": "{step}"}

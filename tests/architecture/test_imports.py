@@ -46,10 +46,10 @@ EXPORTED = {
         "seed_everything"
     ),
     "leyden.callbacks": (
-        "Callback Checkpoint EarlyStopping ModelCheckpoint ModelSummary PlainProgress ProgressBar RichProgressBar "
-        "RichProgressBarTheme Timer"
+        "Callback Checkpoint EarlyStopping ModelCheckpoint ModelSummary PlainProgress ProgressBar "
+        "RichModelSummary RichProgressBar RichProgressBarTheme Timer"
     ),
-    "leyden.loggers": "CSVLogger Logger",
+    "leyden.loggers": "CSVLogger DummyLogger Logger",
 }
 
 

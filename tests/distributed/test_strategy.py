@@ -117,6 +117,8 @@ gathered = strategy.all_gather(leaf, sync_grads=True)
 (gathered.flatten() * torch.tensor([2.0, 3.0])).sum().backward()
 out["gathered"], out["gathered grad"] = gathered.detach(), leaf.grad
 out["gathered plain"] = strategy.all_gather(leaf).requires_grad
+out["gathered scalar"] = strategy.all_gather(torch.tensor(rank))
+out["gathered strided"] = strategy.all_gather(torch.arange(4).reshape(2, 2).T + rank)
 out["broadcast"] = strategy.broadcast({"rank": rank, "tensor": value}, src=1)
 out["decisions"] = [
     strategy.reduce_boolean_decision(mine, all=every) for mine in (True, rank == 0, False) for every in (True, False)
@@ -230,6 +232,8 @@ def test_all_gather_and_its_gradient(ranks: list[dict[str, Any]]) -> None:
         assert one["gathered"].tolist() == [[1.0], [2.0]]
         assert one["gathered grad"].tolist() == [[4.0], [6.0]][one["rank"]]  # both ranks used both slices
         assert one["gathered plain"] is False
+        assert one["gathered scalar"].tolist() == [0, 1]
+        assert one["gathered strided"].tolist() == [[[0, 2], [1, 3]], [[1, 3], [2, 4]]]
 
 
 def test_broadcast_and_decisions(ranks: list[dict[str, Any]]) -> None:

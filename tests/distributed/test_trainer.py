@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-SCRIPT = '''
+SCRIPT = """
 import sys
 import warnings
 
@@ -69,14 +69,22 @@ again = pl.Trainer(
     default_root_dir=folder, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
 )
 again.fit(resumed, DataLoader(data, batch_size=8 // devices), DataLoader(uneven, batch_size=2), ckpt_path=saved)
+torch.manual_seed(5 + trainer.global_rank)  # a plain module, other weights on each rank at first
+plain = torch.nn.Linear(3, 1)
+supervised = pl.Trainer(
+    max_epochs=1, accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", logger=False,
+    default_root_dir=folder, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+)
+supervised.fit(plain, DataLoader(TensorDataset(x, x.sum(1, keepdim=True)), batch_size=8 // devices))
+
 torch.save(
     {
-        "weights": module.state_dict(), "seen": module.seen, "metrics": metrics, "saved": saved,
+        "plain": plain.state_dict(), "weights": module.state_dict(), "seen": module.seen, "metrics": metrics, "saved": saved,
         "epochs": again.current_epoch, "steps": again.global_step, "resumed": resumed.state_dict(),
     },
     f"{folder}/rank-{trainer.global_rank}-of-{devices}.pt",
 )
-'''
+"""
 
 
 def free_port() -> int:
@@ -95,9 +103,7 @@ def run(folder: Path, devices: int) -> list[dict[str, Any]]:
     for rank in range(devices):
         own = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if devices > 1 else {}
         command = [sys.executable, str(script), str(folder), str(devices)]
-        processes.append(
-            subprocess.Popen(command, env=os.environ | own, stderr=subprocess.PIPE, text=True, cwd=folder)
-        )
+        processes.append(subprocess.Popen(command, env=os.environ | own, stderr=subprocess.PIPE, text=True, cwd=folder))
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * devices, errors
     return [torch.load(folder / f"rank-{rank}-of-{devices}.pt") for rank in range(devices)]
@@ -138,3 +144,10 @@ def test_one_file_is_written_and_every_rank_resumes_from_it(results: Any) -> Non
         assert (rank["epochs"], rank["steps"]) == (3, 6) == (one["epochs"], one["steps"])
         for name, weight in one["resumed"].items():
             torch.testing.assert_close(rank["resumed"][name], weight, rtol=1e-5, atol=1e-6)
+
+
+def test_a_plain_module_is_synchronised_as_well(results: Any) -> None:
+    one, two = results
+    for name, weight in one["plain"].items():
+        assert torch.equal(two[0]["plain"][name], two[1]["plain"][name])
+        torch.testing.assert_close(two[0]["plain"][name], weight, rtol=1e-4, atol=1e-5)

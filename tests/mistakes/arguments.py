@@ -37,7 +37,7 @@ def max_steps_below_minus_one():
     trainer(max_steps=-2)
 
 
-@mistake(MisconfigurationException, "`min_steps`", "-1", "int >= 0 or None")
+@mistake(MisconfigurationException, "`min_steps`", "-1", "int >= 0, or None")
 def min_steps_negative():
     trainer(min_steps=-1)
 
@@ -112,12 +112,12 @@ def val_check_interval_above_the_batches():
     fit(val=loader(), val_check_interval=1000)
 
 
-@mistake(MisconfigurationException, "`check_val_every_n_epoch`", " 0 \\(int\\)", "int >= 1 or None")
+@mistake(MisconfigurationException, "`check_val_every_n_epoch`", " 0 \\(int\\)", "int >= 1, or None")
 def check_val_every_n_epoch_zero():
     trainer(check_val_every_n_epoch=0)
 
 
-@mistake(MisconfigurationException, "`check_val_every_n_epoch`", "0\\.5", "int >= 1 or None")
+@mistake(MisconfigurationException, "`check_val_every_n_epoch`", "0\\.5", "int >= 1, or None")
 def check_val_every_n_epoch_as_a_fraction():
     trainer(check_val_every_n_epoch=0.5)
 

@@ -21,7 +21,7 @@ class Nothing(IterableDataset):
         return iter(())
 
 
-@mistake(MisconfigurationException, "no training data", "DataLoader\\(dataset, batch_size=32\\)")
+@mistake(MisconfigurationException, "no data for `trainer.fit`", "DataLoader\\(dataset, batch_size=32\\)")
 def no_training_data():
     trainer().fit(Model())
 
@@ -116,7 +116,7 @@ def data_module_class_as_loader():
     fit(train=Data)
 
 
-@mistake(MisconfigurationException, "no training data", "train_dataloader")
+@mistake(MisconfigurationException, "no data for `trainer.fit`", "train_dataloader")
 def data_module_without_train_dataloader():
     trainer().fit(Model(), datamodule=pl.LightningDataModule())
 

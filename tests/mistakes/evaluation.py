@@ -19,7 +19,7 @@ def validate_without_a_step():
     trainer().validate(with_training(), loader())
 
 
-@mistake(MisconfigurationException, "neither `predict_step` nor `forward`", "def forward")
+@mistake(MisconfigurationException, "Bare has no `predict_step`", "def predict_step", "def forward")
 def predict_without_forward():
     trainer().predict(with_training(), loader())
 
@@ -33,7 +33,7 @@ def with_training() -> Bare:
     return Trains()
 
 
-@mistake(TypeError, "`Trainer.test\\(\\)` needs a model", "trainer.test\\(model, dataloaders\\)")
+@mistake(TypeError, "`Trainer.test\\(model\\)` got None", "LightningModule", "after a fit")
 def test_without_a_model():
     trainer().test(dataloaders=loader())
 

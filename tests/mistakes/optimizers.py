@@ -18,9 +18,7 @@ def model(build: Any) -> Model:
     return made
 
 
-@mistake(
-    MisconfigurationException, "configure_optimizers", "without the key 'optimizer'", "'optimizers'", "Did you mean"
-)
+@mistake(MisconfigurationException, "configure_optimizers", "no key 'optimizer'", "'optimizers'", "Did you mean")
 def dict_without_optimizer():
     fit(model(lambda optimizer: {"optimizers": optimizer}))
 

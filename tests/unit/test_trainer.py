@@ -241,6 +241,49 @@ def test_subclasses_keep_working():
     assert (made.extra, made.global_step) == (3, 4)
 
 
+@pytest.mark.parametrize("name", ["from_argparse_args", "add_argparse_args", "tune"])
+def test_methods_that_are_gone_say_what_to_write(name):
+    for owner in (pl.Trainer, trainer()):
+        assert not hasattr(owner, name)
+        with pytest.raises(AttributeError, match=f"rainer.{name}` is gone. Write `"):
+            getattr(owner, name)
+
+
+def test_the_checkpoint_of_an_old_argument_is_resumed_by_the_first_fit_that_runs(tmp_path):
+    first, model = trainer(), Model()
+    first.fit(model, loader())
+    first.save_checkpoint(tmp_path / "model.ckpt")
+    with pytest.warns(LightningDeprecationWarning, match="ckpt_path"):
+        made = trainer(resume_from_checkpoint=tmp_path / "model.ckpt", max_epochs=2)
+    with pytest.raises(MisconfigurationException, match="no data"):
+        made.fit(Model())
+    made.fit(Model(), loader())
+    assert made.global_step == 8
+    made.fit_loop.max_epochs = 3
+    made.fit(Model(), loader())
+    assert made.ckpt_path is None
+
+
+def test_an_old_and_a_new_name_of_the_same():
+    with pytest.raises(TypeError, match="Keep `train_dataloaders`"):
+        trainer().fit(Model(), loader(), train_dataloader=loader())
+
+
+def test_old_arguments_build_callbacks():
+    with pytest.warns(LightningDeprecationWarning, match="EarlyStopping"):
+        made = trainer(early_stop_callback=True)
+    assert [type(callback).__name__ for callback in made.callbacks] == ["EarlyStopping"]
+
+
+def test_warnings_point_at_the_user_s_line():
+    with pytest.warns(LightningDeprecationWarning) as caught:
+        made = trainer(max_nb_epochs=1, max_epochs=None)
+    assert caught[0].filename.endswith("kit.py")
+    with pytest.warns(LightningDeprecationWarning) as caught:
+        made.fit(Model(), train_dataloader=loader())
+    assert caught[0].filename == __file__
+
+
 def test_type_checkers_see_the_arguments(tmp_path):
     assert "self" not in inspect.signature(pl.Trainer).parameters
     pytest.importorskip("mypy")

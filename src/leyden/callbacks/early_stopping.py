@@ -13,7 +13,7 @@ from torch import Tensor
 from leyden.callbacks.monitoring import MODES, looks_after_training_epoch
 from leyden.core.callback import Callback
 from leyden.errors import MisconfigurationException, bad_value, missing_metric, nearest
-from leyden.utils.rank import log, rank, rank_prefixed_message, rank_zero_warn
+from leyden.utils.rank import announce, rank, rank_prefixed_message, rank_zero_warn
 
 if TYPE_CHECKING:
     from leyden.core.module import LightningModule
@@ -199,7 +199,7 @@ class EarlyStopping(Callback):
     def _announce(self, trainer: Trainer, message: str) -> None:
         this_rank = rank()
         if this_rank == 0 or not self.log_rank_zero_only:
-            log.info(rank_prefixed_message(message, this_rank if trainer.world_size > 1 else None))
+            announce(rank_prefixed_message(message, this_rank if trainer.world_size > 1 else None))
 
 
 def _number(argument: str, value: float) -> float:

@@ -61,6 +61,7 @@ class Timer(Callback):
         self._start: dict[RunningStage, float] = {}
         self._end: dict[RunningStage, float] = {}
         self._offset = 0.0
+        self._stopped = False
 
     def start_time(self, stage: str = RunningStage.TRAINING) -> float | None:
         """Return when a stage (``"train"``, ``"validate"``, ``"test"``) began, in seconds of the monotonic clock."""
@@ -82,7 +83,9 @@ class Timer(Callback):
         return None if self._duration is None else self._duration - self.time_elapsed(stage)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop at once if a resumed run has no time left."""
+        """Stop at once if a resumed run has no time left; go on if it was this timer that stopped it and has more now."""
+        if self._stopped:
+            trainer.should_stop = self._stopped = False
         self._stop_if_over(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -122,12 +125,14 @@ class Timer(Callback):
             self._stop_if_over(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the seconds each stage has taken."""
-        return {"time_elapsed": {stage.value: self.time_elapsed(stage) for stage in RunningStage}}
+        """Return the seconds each stage has taken, and whether they were too many."""
+        elapsed = {stage.value: self.time_elapsed(stage) for stage in RunningStage}
+        return {"time_elapsed": elapsed, "stopped": self._stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the time of training."""
         self._offset = state_dict.get("time_elapsed", {}).get(RunningStage.TRAINING.value, 0.0)
+        self._stopped = state_dict.get("stopped", False)
 
     def _begin(self, stage: RunningStage) -> None:
         self._start[stage] = time.monotonic()
@@ -138,7 +143,7 @@ class Timer(Callback):
             return
         elapsed = self.time_elapsed()
         if trainer.strategy.broadcast(elapsed >= self._duration):
-            trainer.should_stop = True
+            trainer.should_stop = self._stopped = True
             if self._verbose:
                 rank_zero_info(
                     f"Time limit reached. Elapsed time is {timedelta(seconds=int(elapsed))}. Signaling Trainer to stop."

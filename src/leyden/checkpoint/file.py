@@ -11,12 +11,12 @@ import io
 import os
 import zipfile
 import zlib
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import OrderedDict
+from contextlib import suppress
 from typing import Any, BinaryIO, NoReturn
 
 import torch
+from torch.utils._pytree import keystr, tree_flatten_with_path, tree_leaves
 
 from leyden.checkpoint import scan, schema
 from leyden.errors import CheckpointError, bad_value, nearest
@@ -50,21 +50,22 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
     name = os.fspath(path)
     schema.check(checkpoint, name)
 
-    def check_written(file: BinaryIO) -> None:
-        if not _check_sum(file, name):
-            _refuse_file(name, "its checksum did not reach the disk")
+    def verify(file: BinaryIO) -> None:
+        _check_sum(file, name)
         if reason := scan.refusal(file):
             _refuse_value(checkpoint, name, reason)
 
     try:
-        with files.atomic_write(path, check=check_written) as file:
+        with files.atomic_write(path, verify) as file:
             _write(checkpoint, file, name)
     except OSError as error:
+        tensors = [leaf for leaf in tree_leaves(checkpoint) if isinstance(leaf, torch.Tensor)]
+        needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         free = files.free_bytes(path)
         room = "" if free is None else f" and {free:,} bytes are free there"
         raise CheckpointError(
-            f"{name!r} was not saved: {error}. It needs about {_needed_bytes(checkpoint):,} bytes{room}. Fix: free space"
-            " or write to another folder (`dirpath`). A file that was there before is never left half overwritten."
+            f"{name!r} was not saved: {error}. It needs about {needed:,} bytes{room}. Fix: free space or write to another"
+            " folder (`dirpath`). A file that was there before is unchanged."
         ) from error
 
 
@@ -85,16 +86,20 @@ def load(path: Path | BinaryIO, map_location: Any = None, weights_only: bool | N
         FileNotFoundError: There is no such file; a file of a similar name is suggested.
         CheckpointError: The file is damaged, is no checkpoint, or asks for something that is not allowed.
     """
-    free = weights_only is False
-    with _open(path) as (stream, name):
-        if not stream.read(1):
-            _refuse_file(name, "the file is empty (0 bytes)")
+    trusted = weights_only is False
+    stream, name = _open(path)
+    with stream:
         _check_sum(stream, name)
-        if not free:
-            _check_harmless(stream, name)
+        if not trusted and (reason := scan.refusal(stream)):
+            fix = (
+                "pass a whole file written by the Trainer or torch.save; allow a class that you trust with"
+                " torch.serialization.add_safe_globals([...]); only if you trust whoever made the file, pass"
+                " weights_only=False, which lets it run any code"
+            )
+            _refuse_file(name, f"{reason}. Nothing in it was executed", fix)
         stream.seek(0)
         try:
-            checkpoint = torch.load(stream, map_location=map_location, weights_only=not free, mmap=False)
+            checkpoint = torch.load(stream, map_location=map_location, weights_only=not trusted, mmap=False)
         except Exception as error:  # noqa: BLE001  # a hostile or damaged file can raise anything
             reason = str(error).rpartition("WeightsUnpickler error: ")[2].partition("\n\nCheck the doc")[0].strip()
             fix = "use an older checkpoint; where a device is missing, pass map_location='cpu'"
@@ -102,198 +107,93 @@ def load(path: Path | BinaryIO, map_location: Any = None, weights_only: bool | N
     return schema.check(checkpoint, name)
 
 
-def verify(path: Path | BinaryIO) -> bool:
-    """Whether the file carries a checksum, and it is right; False means that there is none to compare.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        CheckpointError: The file is damaged.
-    """
-    with _open(path) as (stream, name):
-        return _check_sum(stream, name)
-
-
-class _SummingWriter:
-    """What ``torch.save`` writes into: sums the bytes on their way, and remembers an error that torch would hide."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.sum = 0
-        self.size = 0
-        self.error: OSError | None = None
-
-    def write(self, data: memoryview) -> int:
-        self.sum = zlib.crc32(data, self.sum)
-        self.size += len(data)
-        try:
-            return self.file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        """Leave flushing to the file's owner; torch asks for this method."""
-
-
 def _write(checkpoint: dict[str, Any], file: BinaryIO, name: str) -> None:
-    writer = _SummingWriter(file)
     try:
-        torch.save(checkpoint, writer)  # type: ignore[arg-type]  # it needs no more than write and flush
+        torch.save(checkpoint, file)
     except Exception as error:  # noqa: BLE001  # from any object's own pickling code
-        if writer.error is not None:
-            raise writer.error from None
+        if isinstance(error.__context__, OSError):  # torch hides what the system said behind an error of its own
+            raise error.__context__ from None
         _refuse_value(checkpoint, name, f"{type(error).__name__}: {error}", error)
-    comment = _comment(writer.sum, writer.size)
+    comment = _comment(file, file.seek(0, io.SEEK_END))
     file.seek(-2, io.SEEK_END)
     file.write(len(comment).to_bytes(2, "little") + comment)
 
 
-def _comment(checksum: int, size: int) -> bytes:
-    return f"leyden:1:crc32:{checksum:08x}:{size}".encode("ascii")
+def _comment(stream: BinaryIO, size: int) -> bytes:
+    """Sum the first ``size`` bytes, where the last two count as zeros: the length of the comment before there was one."""
+    stream.seek(0)
+    checksum, rest = 0, size - 2
+    while rest > 0 and (block := stream.read(min(rest, 1 << 22))):
+        checksum = zlib.crc32(block, checksum)
+        rest -= len(block)
+    return f"leyden:1:crc32:{zlib.crc32(bytes(2), checksum):08x}:{size}".encode()
 
 
-def _check_sum(stream: BinaryIO, name: str) -> bool:
-    """Compare the file with the checksum in its comment; False when it is no zip or has no comment."""
+def _check_sum(stream: BinaryIO, name: str) -> None:
+    """Compare the file with the checksum in its comment, if it has one."""
+    stream.seek(0)
+    start = stream.read(2)
     size = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size - _END_RECORD_SIZE - 0xFFFF))
-    tail = stream.read()
-    stream.seek(0)
-    end = tail.rfind(_END_RECORD)
-    comment = tail[end + _END_RECORD_SIZE :]
-    if end < 0:
-        if stream.read(2) == b"PK":
-            _refuse_file(name, "the file is damaged: its end is missing, it was cut short or overwritten")
-        return False
-    if int.from_bytes(tail[end + 20 : end + 22], "little") != len(comment):
+    _, end, tail = stream.read().rpartition(_END_RECORD)
+    comment = tail[_END_RECORD_SIZE - len(_END_RECORD) :]
+    if size == 0:
+        _refuse_file(name, "the file is empty (0 bytes)")
+    if start == b"PK" and not (end and tail.startswith(len(comment).to_bytes(2, "little"), 16)):
         _refuse_file(name, "the file is damaged: it was cut short, overwritten or added to at its end")
-    if not comment:
-        return False
-    original_size = size - len(comment)
-    if comment != _comment(_sum_of(stream, original_size - 2), original_size):
+    if end and comment and comment != _comment(stream, size - len(comment)):
         _refuse_file(name, "the file is damaged: its bytes do not match its checksum" + _damaged_record(stream))
-    return True
-
-
-def _sum_of(stream: BinaryIO, size: int) -> int:
-    """Sum the first ``size`` bytes and two zeros: the length of the comment, as it was before there was one."""
-    stream.seek(0)
-    checksum = 0
-    while size > 0 and (block := stream.read(min(size, 1 << 22))):
-        checksum = zlib.crc32(block, checksum)
-        size -= len(block)
-    return zlib.crc32(b"\0\0", checksum)
 
 
 def _damaged_record(stream: BinaryIO) -> str:
-    try:
-        record = zipfile.ZipFile(stream).testzip()
-    except Exception:  # noqa: BLE001  # the damage is in the zip's structure itself
-        record = None
-    return f" (damaged part: {record})" if record else ""
+    with suppress(Exception):  # the damage may be in the zip's structure itself
+        if record := zipfile.ZipFile(stream).testzip():
+            return f" (damaged part: {record})"
+    return ""
 
 
-def _check_harmless(stream: BinaryIO, name: str) -> None:
-    try:
-        reason = scan.refusal(stream)
-    except ValueError as error:
-        _refuse_file(name, str(error), "pass a file written by the Trainer or torch.save, whole", error)
-    if reason is not None:
-        fix = (
-            "allow a class that you trust with torch.serialization.add_safe_globals([...]); only if you trust whoever made"
-            " the file, pass weights_only=False, which lets it run any code"
-        )
-        _refuse_file(name, f"{reason}. Nothing in it was executed", fix)
-
-
-@contextmanager
-def _open(path: Path | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
-    """Open for reading at random; yields the stream and the name that messages use."""
+def _open(path: Path | BinaryIO) -> tuple[BinaryIO, str]:
+    """Open for reading at random; return the stream and the name that messages use."""
     if not isinstance(path, str | os.PathLike):
         content = path.read() if hasattr(path, "read") else None
         if not isinstance(content, bytes):
             raise TypeError(bad_value("path", path, "a path, a URL or a binary file object", "open the file with 'rb'"))
-        yield io.BytesIO(content), str(getattr(path, "name", f"<{type(path).__name__}>"))
-        return
-    name = os.fspath(path)
+        return io.BytesIO(content), str(getattr(path, "name", f"<{type(path).__name__}>"))
+    name, local = os.fspath(path), files.local_path(path)
     try:
         if files.is_local(path):
-            stream: BinaryIO = files.local_path(path).open("rb")
-        else:
-            store, remote = files.filesystem(path)
-            stream = io.BytesIO(store.cat_file(remote))
+            return local.open("rb"), name
+        store, remote = files.filesystem(path)
+        return io.BytesIO(store.cat_file(remote)), name
     except FileNotFoundError as error:
+        hint = nearest(local.name, os.listdir(local.parent) if local.parent.is_dir() else ())
         raise FileNotFoundError(
-            f"Checkpoint file not found: {name}.{_similar_file(path)} Fix: pass the path of an existing file."
+            f"Checkpoint file not found: {name}.{hint} Fix: pass the path of an existing file."
         ) from error
-    except IsADirectoryError as error:
-        _refuse_file(name, "it is a folder", "pass the path of a file in it", error)
     except (OSError, ValueError) as error:
         _refuse_file(name, str(error), "check the path and its permissions", error)
-    with stream:
-        yield stream, name
 
 
-def _similar_file(path: Path) -> str:
-    if not files.is_local(path):
-        return ""
-    target = files.local_path(path)
-    if not target.parent.is_dir():
-        return f" The folder {str(target.parent)!r} does not exist."
-    return nearest(target.name, [entry.name for entry in target.parent.iterdir()])
-
-
-def _needed_bytes(checkpoint: dict[str, Any]) -> int:
-    tensors = (value for _, value in _leaves(checkpoint) if isinstance(value, torch.Tensor) and not value.is_sparse)
-    storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in tensors}
-    return sum(storage.nbytes() for storage in storages.values())
-
-
-def _leaves(checkpoint: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield every value that is no plain container, with the expression that reaches it."""
-    pending: list[tuple[str, Any]] = [("checkpoint", checkpoint)]
-    seen = set()
-    while pending:
-        place, value = pending.pop()
-        if type(value) in (dict, OrderedDict, Counter):
-            inner = [(f"{place}[{key!r}]", item) for key, item in value.items()]
-            inner += [(f"the key {key!r} of {place}", key) for key in value]
-        elif type(value) in (list, tuple):
-            inner = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
-        else:
-            yield place, value
+def _blame(checkpoint: dict[str, Any]) -> str:
+    """Name the first value that cannot be saved, or could not be loaded, by trying each with its keys on its own."""
+    plain = (dict, OrderedDict, list, tuple)
+    for path, value in tree_flatten_with_path(checkpoint, is_leaf=lambda value: type(value) not in plain)[0]:
+        if type(value) in (torch.Tensor, torch.nn.Parameter):
             continue
-        if id(value) not in seen:
-            seen.add(id(value))
-            pending.extend(reversed(inner))
-
-
-def _refusable_value(checkpoint: dict[str, Any]) -> tuple[str, Any] | None:
-    """Find the first value that cannot be saved, or could not be loaded, by trying each on its own."""
-    for place, value in _leaves(checkpoint):
-        if type(value) in (type(None), bool, float, str, bytes, torch.Tensor, torch.nn.Parameter):
-            continue
-        buffer = io.BytesIO()
-        try:
-            torch.save(value, buffer)
+        with suppress(Exception):
+            buffer = io.BytesIO()
+            torch.save([value, *(getattr(key, "key", None) for key in path)], buffer)
             if scan.refusal(buffer) is None:
                 continue
-        except Exception:  # noqa: BLE001, S110  # it is the one
-            pass
-        return place, value
-    return None
+        return f"checkpoint{keystr(path)} is a {type(value).__module__}.{type(value).__qualname__}"
+    return "it holds something"
 
 
 def _refuse_value(checkpoint: dict[str, Any], name: str, reason: str, cause: Exception | None = None) -> NoReturn:
-    what = "the checkpoint holds something"
-    if found := _refusable_value(checkpoint):
-        place, value = found
-        kind = value if isinstance(value, type) else type(value)
-        what = f"{place} is {'the class' if kind is value else 'a'} {kind.__module__}.{kind.__qualname__}"
     raise CheckpointError(
-        f"{name!r} was not saved: {what}, which could not be loaded again ({reason}). Fix: store plain values (numbers,"
-        " str, list, dict, tensors) instead, leave a hyperparameter out with save_hyperparameters(ignore=[...]), or allow"
-        " a class that you trust with torch.serialization.add_safe_globals([...]) where it is saved and where it is"
-        " loaded. A file that was there before is unchanged."
+        f"{name!r} was not saved: {_blame(checkpoint)}, which could not be loaded again ({reason}). Fix: store plain values"
+        " (numbers, str, list, dict, tensors) instead, leave a hyperparameter out with save_hyperparameters(ignore=[...]),"
+        " or allow a class that you trust with torch.serialization.add_safe_globals([...]) for saving and loading."
     ) from cause
 
 

@@ -1,9 +1,9 @@
 """What a torch file would do if it were unpickled, found out without unpickling it.
 
 The instructions of its pickles are listed, none is performed: only those that torch's restricted unpickler knows may
-occur, and every name they import must be one of torch's own rebuilding functions and types, a plain type, or what the
-program itself allowed with ``torch.serialization.add_safe_globals``. This is a second barrier: torch's restricted
-unpickler (``weights_only=True``) reads the file afterwards.
+occur, and every name they import must be one that it allows: torch's own rebuilding functions and types, plain types,
+and what the program itself allowed with ``torch.serialization.add_safe_globals``. This is a second barrier: torch's
+restricted unpickler (``weights_only=True``) reads the file afterwards.
 """
 
 from __future__ import annotations
@@ -18,22 +18,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import torch
+from torch._weights_only_unpickler import _get_allowed_globals, _get_user_allowed_globals
 
 _LEGACY_PICKLES = 5  # the format before torch 1.6: magic number, protocol, system, the object, the keys of its storages
 
 _OPCODES = re.compile(
     "PROTO|STOP|MARK|GLOBAL|NEWOBJ|REDUCE|BUILD|NONE|NEWFALSE|NEWTRUE|BINFLOAT|BINUNICODE|SHORT_BINSTRING|BINPERSID|LONG1"
     "|APPENDS?|SETITEMS?|TUPLE[123]?|EMPTY_(TUPLE|LIST|DICT|SET)|BININT[12]?|(LONG_)?BIN(GET|PUT)"
-)
-_NAMES = re.compile(
-    r"""collections\.(OrderedDict|Counter) | builtins\.(set|bytearray|complex) | _codecs\.encode
-    | torch\.(Size | Tensor | device | nn\.parameter\.Parameter | storage\.(Typed|Untyped)Storage)
-    | torch\.(serialization\._get_layout | _tensor\._rebuild_from_type_v2)
-    | torch\._utils\._rebuild_(parameter(_with_state)? | tensor(_v[23])? | qtensor | sparse_tensor | nested_tensor
-        | meta_tensor_no_storage | wrapper_subclass | device_tensor_from_(numpy|cpu_tensor))
-    | torch\.(cuda\.)?(sparse\.)?(BFloat16|Bool|Byte|Char|ComplexDouble|ComplexFloat|Double|Float|Half|Int|Long|Short
-        |QInt32|QInt8|QUInt2x4|QUInt4x2|QUInt8)(Storage|Tensor)""",
-    re.VERBOSE,
 )
 
 
@@ -44,9 +35,6 @@ def refusal(stream: BinaryIO) -> str | None:
         stream: A seekable file that starts at position 0, in the zip format of today's ``torch.save`` or the one
             before torch 1.6. Its position is changed.
 
-    Raises:
-        ValueError: It is no torch file, or not a whole one.
-
     Example:
         >>> file = io.BytesIO()
         >>> torch.save({"weight": torch.ones(2), "printer": print}, file)
@@ -55,20 +43,19 @@ def refusal(stream: BinaryIO) -> str | None:
     """
     names: dict[str, None] = {}  # a set that keeps the order
     opcodes: set[str] = set()
-    unreadable: Exception | None = None
+    damage = None
     try:
         for pickled in _pickles(stream):
             _list_pickle(pickled, names, opcodes)
     except Exception as error:  # noqa: BLE001  # the parsers raise anything on hostile bytes
-        unreadable = error  # what was found before it matters more
-    if foreign := [name for name in names if not _allowed(name)]:
+        text = str(error).partition("\n")[0]
+        damage = f"its content cannot be parsed ({type(error).__name__}: {text})"
+    allowed = _get_allowed_globals().keys() | _get_user_allowed_globals()  # type: ignore[no-untyped-call]
+    if foreign := [name for name in names if name not in allowed]:  # matters more than what comes after it
         return f"its pickle asks for {', '.join(foreign[:5])}"
     if unknown := [opcode for opcode in sorted(opcodes) if not _OPCODES.fullmatch(opcode)]:
         return f"its pickle uses {', '.join(unknown)}, which torch's restricted unpickler does not read"
-    if unreadable is not None:
-        text = str(unreadable).partition("\n")[0]
-        raise ValueError(f"its content cannot be parsed ({type(unreadable).__name__}: {text})") from unreadable
-    return None
+    return damage
 
 
 def _pickles(stream: BinaryIO) -> Iterator[BinaryIO]:
@@ -111,15 +98,3 @@ def _modern_name(module: str, name: str) -> str:
     """Return the dotted name; pickles of protocol 2 spell builtins as Python 2 did."""
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     return f"{module}.{name}"
-
-
-def _allowed(name: str) -> bool:
-    if _NAMES.fullmatch(name):
-        return True
-    constant = vars(torch).get(name.removeprefix("torch."))
-    if isinstance(constant, torch.dtype | torch.qscheme) and str(constant) == name:
-        return True
-    return name in {
-        entry[1] if isinstance(entry, tuple) else f"{entry.__module__}.{entry.__qualname__}"
-        for entry in torch.serialization.get_safe_globals()
-    }

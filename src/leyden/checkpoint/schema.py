@@ -6,6 +6,7 @@ resumption lies under one key of its own, :data:`RUN`, with a version number.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,11 +24,6 @@ CALLBACKS = "callbacks"
 OPTIMIZER_STATES = "optimizer_states"
 LR_SCHEDULERS = "lr_schedulers"
 MIXED_PRECISION = "MixedPrecision"
-HPARAMS_NAME = "hparams_name"
-HPARAMS = "hyper_parameters"
-HPARAMS_TYPE = "hparams_type"
-DATAMODULE_HPARAMS_NAME = "datamodule_hparams_name"
-DATAMODULE_HPARAMS = "datamodule_hyper_parameters"
 LIGHTNING_VERSION = "pytorch-lightning_version"
 LEYDEN_VERSION = "leyden_version"
 RUN = "leyden"  # {"version": VERSION, ...}: random generators, order and position, accumulation, what is still due
@@ -50,26 +46,19 @@ def check(checkpoint: object, path: str) -> dict[str, Any]:
         >>> sorted(check({"epoch": 0, "state_dict": {}}, "last.ckpt"))
         ['epoch', 'state_dict']
     """
-    reason = fix = ""
     if not isinstance(checkpoint, dict):
-        reason = f"it holds a {type(checkpoint).__name__}, not a checkpoint dict"
-        fix = "use torch.load for files that the Trainer did not write"
-    elif not isinstance(checkpoint.get(STATE_DICT), Mapping):
-        if checkpoint and all(isinstance(value, torch.Tensor) for value in checkpoint.values()):
-            reason = "it holds a bare state_dict (weights only, no 'state_dict' key)"
-            fix = "load it with model.load_state_dict(torch.load(path)), or save {'state_dict': weights} instead"
-        else:
-            reason = f"it has no 'state_dict'; its keys are {_short(checkpoint)}"
-            fix = "pass a file written by the Trainer, or use torch.load"
-    elif isinstance(run := checkpoint.get(RUN), dict) and run.get("version", VERSION) > VERSION:
-        reason = f"it was written by a newer Leyden (format {run['version']}; this one reads up to {VERSION})"
-        fix = 'pip install --upgrade "leyden"'
-    if reason:
-        raise CheckpointError(f"{path!r} is not a checkpoint: {reason}. Fix: {fix}.")
-    assert isinstance(checkpoint, dict)
-    return checkpoint
-
-
-def _short(keys: Mapping[Any, Any]) -> str:
-    names = [repr(key) for key in list(keys)[:8]]
-    return ", ".join(names + ["..."] * (len(keys) > 8)) or "none"
+        problem = (
+            f"it holds a {type(checkpoint).__name__}. Fix: use torch.load for files that the Trainer did not write"
+        )
+    elif isinstance(checkpoint.get(STATE_DICT), Mapping):
+        run = checkpoint.get(RUN)
+        version = run.get("version", VERSION) if isinstance(run, dict) else VERSION
+        if version <= VERSION:
+            return checkpoint
+        problem = f"a newer Leyden wrote it (format {version}, not {VERSION}). Fix: pip install --upgrade leyden"
+    elif checkpoint and all(isinstance(value, torch.Tensor) for value in checkpoint.values()):
+        problem = "it holds a bare state_dict (weights only). Fix: load it with model.load_state_dict(torch.load(path))"
+    else:
+        keys = reprlib.repr(list(checkpoint))
+        problem = f"it has no 'state_dict'; its keys are {keys}. Fix: pass a file written by the Trainer"
+    raise CheckpointError(f"{path!r} is not a checkpoint: {problem}.")

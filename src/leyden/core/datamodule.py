@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sized
 from contextlib import suppress
 from functools import partial
 from os import PathLike
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import torch
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, IterableDataset
 
 from leyden.core.hparams import HyperparametersMixin, build_from_checkpoint, class_only, read_checkpoint
 from leyden.errors import MisconfigurationException
-from leyden.utils.overrides import accepts_argument, is_overridden
+from leyden.utils.overrides import accepts_argument
 from leyden.utils.seed import isolate_rng
 from leyden.utils.tree import move_to_device
 
 if TYPE_CHECKING:
     from leyden.trainer import Trainer
+
+_SPLITS = {"train": "Train", "val": "Validation", "test": "Test", "predict": "Predict"}
 
 
 class DataHooks:
@@ -94,9 +97,6 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
     trainer: Trainer | None = None
     """The Trainer that uses it; None outside of a run."""
 
-    def __init__(self) -> None:
-        super().__init__()
-
     @classmethod
     def from_datasets(
         cls,
@@ -108,7 +108,7 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         num_workers: int = 0,
         **datamodule_kwargs: Any,
     ) -> Self:
-        """Make a data module from data sets; each may be a list or dict of data sets, which gives as many loaders.
+        """Make a data module from data sets; each may be a list of data sets, which gives as many loaders.
 
         Args:
             train_dataset: Shuffled, unless it is an IterableDataset.
@@ -126,15 +126,12 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
             >>> print(*data.val_dataloader())
             [tensor([0, 1, 2, 3])]
         """
-        for name, value in (("batch_size", batch_size), ("num_workers", num_workers)):
-            if accepts_argument(cls.__init__, name):
-                datamodule_kwargs.setdefault(name, value)
-        made = cls(**datamodule_kwargs)
-        datasets = {"train": train_dataset, "val": val_dataset, "test": test_dataset, "predict": predict_dataset}
-        options = {"batch_size": batch_size, "num_workers": num_workers, "pin_memory": torch.accelerator.is_available()}
-        for split, dataset in datasets.items():
+        options = {"batch_size": batch_size, "num_workers": num_workers}
+        accepted = {name: value for name, value in options.items() if accepts_argument(cls, name)}
+        made = cls(**{**accepted, **datamodule_kwargs})
+        for split, dataset in zip(_SPLITS, (train_dataset, val_dataset, test_dataset, predict_dataset), strict=True):
             if dataset is not None:  # a partial of a plain function, so that the object can be pickled
-                setattr(made, f"{split}_dataloader", partial(_loaders, dataset, shuffle=split == "train", **options))
+                setattr(made, f"{split}_dataloader", partial(_loaders, dataset, split == "train", options))
         return made
 
     def state_dict(self) -> dict[str, Any]:
@@ -176,45 +173,27 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
 
     def __str__(self) -> str:
         """List the sizes of the data sets that the loaders have now."""
-        splits = {"train": "Train", "val": "Validation", "test": "Test", "predict": "Predict"}
-        return "\n".join(f"{{{title} dataloader: {self._sizes(split)}}}" for split, title in splits.items())
+        return "\n".join(f"{{{title} dataloader: {self._sizes(split)}}}" for split, title in _SPLITS.items())
 
     def _sizes(self, split: str) -> str:
-        if not is_overridden(f"{split}_dataloader", self, LightningDataModule):
-            return "None"
-        sizes = None
-        with suppress(Exception), isolate_rng():  # before `setup` a loader may not exist, and printing changes nothing
-            sizes = [_size(loader) for loader in _flatten(getattr(self, f"{split}_dataloader")())]
-        if sizes is None:
-            return "not ready"
-        if len(sizes) == 1:
-            return f"size={sizes[0]}"
-        return " ; ".join(f"{number}. size={size}" for number, size in enumerate(sizes, start=1))
+        sizes = ["None"]
+        with suppress(Exception), isolate_rng():  # there may be no loader (yet), and printing changes nothing
+            sizes = [f"size={_size(loader)}" for loader in tree_leaves(getattr(self, f"{split}_dataloader")())]
+        return sizes[0] if len(sizes) == 1 else " ; ".join(f"{n}. {size}" for n, size in enumerate(sizes, start=1))
 
 
 def _missing_loader(owner: object, name: str) -> MisconfigurationException:
-    return MisconfigurationException(
-        f"`{name}` is not defined on {type(owner).__qualname__}. Fix: def {name}(self): return DataLoader(dataset, "
-        "batch_size=...), or pass the loader to the Trainer's method."
-    )
+    fix = f"def {name}(self): return DataLoader(dataset, batch_size=...), or pass the loader to the Trainer's method"
+    return MisconfigurationException(f"`{name}` is not defined on {type(owner).__qualname__}. Fix: {fix}.")
 
 
-def _loaders(dataset: Any, shuffle: bool, **options: Any) -> Any:
+def _loaders(dataset: Any, shuffle: bool, options: dict[str, Any]) -> Any:
     if isinstance(dataset, list | tuple):
-        return [_loaders(part, shuffle, **options) for part in dataset]
-    if isinstance(dataset, Mapping):
-        return {name: _loaders(part, shuffle, **options) for name, part in dataset.items()}
-    return DataLoader(dataset, shuffle=shuffle and not isinstance(dataset, IterableDataset), **options)
-
-
-def _flatten(loaders: Any) -> list[Any]:
-    if isinstance(loaders, Mapping):
-        loaders = list(loaders.values())
-    return [leaf for part in loaders for leaf in _flatten(part)] if isinstance(loaders, list | tuple) else [loaders]
+        return [_loaders(part, shuffle, options) for part in dataset]
+    shuffle = shuffle and not isinstance(dataset, IterableDataset)
+    return DataLoader(dataset, shuffle=shuffle, pin_memory=torch.accelerator.is_available(), **options)
 
 
 def _size(loader: Any) -> int | str:
-    try:
-        return len(loader.dataset)
-    except (AttributeError, TypeError, NotImplementedError):
-        return "NA"
+    dataset = getattr(loader, "dataset", None)
+    return len(dataset) if isinstance(dataset, Sized) else "NA"

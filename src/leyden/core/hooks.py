@@ -1,19 +1,21 @@
 """Every hook, declared once, and the dispatcher that calls it.
 
-``HOOKS`` says for each name who may implement it and what ``self.log`` may do inside. :class:`Hooks` is built at the
-start of a stage: it keeps, per hook, only the methods that are really overridden, so a hook nobody uses costs a
-look-up and no call.
+``HOOKS`` says for each name who may implement it and what ``self.log`` may do inside. :class:`Hooks` keeps, per hook,
+only the methods that are really overridden, so a hook nobody uses costs a look-up and no call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 from leyden.core.callback import Callback
+from leyden.core.datamodule import LightningDataModule
+from leyden.core.module import LightningModule
+from leyden.core.profiler import Profiler
 from leyden.utils.overrides import positional_count
 
 
@@ -51,55 +53,38 @@ class Hook:
 
 
 def _rows() -> Iterator[Hook]:
-    for stage in ("fit", "train", "validation", "test", "predict"):
-        log = PER_EPOCH if stage in ("train", "validation", "test") else None
-        yield Hook(f"on_{stage}_start", "cm", log)
-        yield Hook(f"on_{stage}_end", "cm")
     for stage, rule in (("train", PER_STEP), ("validation", PER_BATCH), ("test", PER_BATCH), ("predict", None)):
-        loaders = 0 if stage == "train" else 1
-        yield Hook(f"on_{stage}_epoch_start", "cm", PER_EPOCH if rule else None)
-        yield Hook(f"on_{stage}_epoch_end", "cm", PER_EPOCH if rule else None, monitors_last=stage == "train")
-        yield Hook(f"on_{stage}_batch_start", "cm", rule, arguments=2 + loaders)
-        yield Hook(f"on_{stage}_batch_end", "cm", rule, arguments=3 + loaders)
-    for name in ("training_step", "optimizer_step", "optimizer_zero_grad", "backward", "configure_gradient_clipping"):
-        yield Hook(name, "m", PER_STEP)
-    for name in ("validation_step", "test_step"):
-        yield Hook(name, "m", PER_BATCH)
-    yield Hook("predict_step", "m")
-    for name, arguments in (
-        ("on_before_zero_grad", 1),
-        ("on_before_backward", 1),
-        ("on_after_backward", 0),
-        ("on_before_optimizer_step", 1),
+        epoch, loader = (PER_EPOCH if rule else None), (0 if stage == "train" else 1)
+        yield Hook(f"on_{stage}_start", "cm", epoch)
+        yield Hook(f"on_{stage}_end", "cm")
+        yield Hook(f"on_{stage}_epoch_start", "cm", epoch)
+        yield Hook(f"on_{stage}_epoch_end", "cm", epoch, monitors_last=stage == "train")
+        yield Hook(f"on_{stage}_batch_start", "cm", rule, 2 + loader)
+        yield Hook(f"on_{stage}_batch_end", "cm", rule, 3 + loader)
+    for names, owners, log, arguments in (
+        ("training_step backward optimizer_step optimizer_zero_grad configure_gradient_clipping", "m", PER_STEP, 0),
+        ("validation_step test_step", "m", PER_BATCH, 0),
+        ("predict_step configure_callbacks configure_model configure_optimizers lr_scheduler_step", "m", None, 0),
+        ("on_before_zero_grad on_before_backward on_before_optimizer_step", "cm", PER_STEP, 1),
+        ("on_after_backward", "cm", PER_STEP, 0),
+        ("on_fit_start on_fit_end", "cm", None, 0),
+        ("on_sanity_check_start on_sanity_check_end", "c", None, 0),
+        ("on_validation_model_eval on_validation_model_train on_validation_model_zero_grad", "m", None, 0),
+        ("on_test_model_eval on_test_model_train on_predict_model_eval", "m", None, 0),
+        ("on_save_checkpoint on_load_checkpoint", "cm", None, 1),
+        ("setup teardown", "dcm", None, 1),
+        ("on_exception", "cd", None, 1),
+        ("prepare_data train_dataloader val_dataloader test_dataloader predict_dataloader", "dm", None, 0),
+        ("on_before_batch_transfer transfer_batch_to_device on_after_batch_transfer", "dm", None, 0),
+        ("state_dict load_state_dict", "cmd", None, 0),
     ):
-        yield Hook(name, "cm", PER_STEP, arguments=arguments)
-    for stage in ("validation", "test", "predict"):
-        yield Hook(f"on_{stage}_model_eval", "m")
-        if stage != "predict":
-            yield Hook(f"on_{stage}_model_train", "m")
-    yield Hook("on_validation_model_zero_grad", "m")
-    for name in ("on_sanity_check_start", "on_sanity_check_end"):
-        yield Hook(name, "c")
-    for name in ("setup", "teardown"):
-        yield Hook(name, "dcm", arguments=1)
-    yield Hook("prepare_data", "dm")
-    yield Hook("on_exception", "cd", arguments=1)
-    for name in ("on_save_checkpoint", "on_load_checkpoint"):
-        yield Hook(name, "cm", arguments=1)
-    for name in ("configure_callbacks", "configure_model", "configure_optimizers", "lr_scheduler_step"):
-        yield Hook(name, "m")
-    for name in ("transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer"):
-        yield Hook(name, "dm")
-    for stage in ("train", "val", "test", "predict"):
-        yield Hook(f"{stage}_dataloader", "dm")
-    yield Hook("state_dict", "cmd")
-    yield Hook("load_state_dict", "cmd")
+        for name in names.split():
+            yield Hook(name, owners, log, arguments)
 
 
 HOOKS: dict[str, Hook] = {hook.name: hook for hook in _rows()}
 
 Listener = Callable[..., Any]
-Wrapper = Callable[[str, Listener], Listener]
 
 
 def overridden(owner: object, name: str, base: type) -> Listener | None:
@@ -110,22 +95,34 @@ def overridden(owner: object, name: str, base: type) -> Listener | None:
     return method  # type: ignore[no-any-return]  # getattr is untyped
 
 
-def _trimmed(method: Listener, arguments: int) -> Listener:
-    """Drop the trailing arguments that ``method`` does not take (``dataloader_idx`` is optional in batch hooks)."""
-    count = positional_count(method)
-    if count is None or count >= arguments:
-        return method
-    return lambda *given: method(*given[:count])
-
-
 @dataclass(frozen=True)
 class Owner:
     """An object that may override hooks, the class that holds the defaults, and what goes before the arguments."""
 
-    instance: object
+    instance: Any
     base: type
+    name: str
     leading: tuple[Any, ...] = ()
-    name: str = ""
+
+    def find(self, hook: Hook) -> Listener | None:
+        """The method that overrides a hook, to be called with the hook's arguments; None if there is none."""
+        method = overridden(self.instance, hook.name, self.base)
+        if method is None:
+            return None
+        count = positional_count(method) if hook.arguments else None
+        if count is not None and count < hook.arguments + len(self.leading):  # `dataloader_idx` is optional
+            return lambda *given: method(*(*self.leading, *given)[:count])
+        return partial(method, *self.leading) if self.leading else method
+
+
+def timed(profiler: Profiler, name: str, listener: Listener) -> Listener:
+    """``listener``, measured at each call."""
+
+    def call(*arguments: Any) -> Any:
+        with profiler.profile(name):
+            return listener(*arguments)
+
+    return call
 
 
 class Hooks:
@@ -134,77 +131,72 @@ class Hooks:
     Attributes:
         active: The names of the hooks that somebody overrides; the step asks ``name in active`` before a call.
         current: The hook that runs now; ``self.log`` takes its defaults from it.
+
+    Args:
+        trainer: The Trainer, which callbacks get.
+        callbacks: The callbacks, in the order of calling; the list may change between two :meth:`bind`.
+        module: The module.
+        datamodule: The data module.
+        profiler: Measures each call.
     """
 
     def __init__(
         self,
-        *,
         trainer: Any,
         callbacks: Sequence[Callback],
-        module: Owner,
-        datamodule: Owner | None = None,
-        wrap: Wrapper | None = None,
+        module: LightningModule,
+        datamodule: LightningDataModule | None = None,
+        profiler: Profiler | None = None,
     ) -> None:
+        self.trainer, self.callbacks, self.module, self.datamodule = trainer, callbacks, module, datamodule
+        self.profiler = profiler
         self.current = ""
+        self.bind()
+
+    def bind(self) -> None:
+        """Collect who overrides which hook: when a run begins, and whenever callbacks or methods may have changed."""
+        data, given = self.datamodule, (self.trainer, self.module)
+        module = Owner(self.module, LightningModule, f"[LightningModule]{type(self.module).__name__}")
+        datamodules = [] if data is None else [Owner(data, LightningDataModule, f"[DataModule]{type(data).__name__}")]
+        callbacks = [Owner(c, Callback, f"[Callback]{c.state_key}", given) for c in self.callbacks]
         self._first: dict[str, tuple[Listener, ...]] = {}
-        self._own: dict[str, Listener] = {}
+        self._own: dict[str, tuple[Listener, ...]] = {}
         self._monitors: dict[str, tuple[Listener, ...]] = {}
-        for hook in HOOKS.values():
-            if hook.dispatched:
-                self._collect(hook, trainer, callbacks, module, datamodule, wrap)
-        self.active = frozenset(self._first) | frozenset(self._own) | frozenset(self._monitors)
+        for hook in (hook for hook in HOOKS.values() if hook.dispatched):
+            late = [owner for owner in callbacks if hook.monitors_last and owner.instance.monitors]
+            groups = {"c": [owner for owner in callbacks if owner not in late], "d": datamodules}
+            self._put(self._first, hook, [owner for letter in hook.owners for owner in groups.get(letter, ())])
+            self._put(self._own, hook, [module] if "m" in hook.owners else [])
+            self._put(self._monitors, hook, late)
+        self.active = frozenset({*self._first, *self._own, *self._monitors})
 
-    def _collect(
-        self,
-        hook: Hook,
-        trainer: Any,
-        callbacks: Sequence[Callback],
-        module: Owner,
-        datamodule: Owner | None,
-        wrap: Wrapper | None,
-    ) -> None:
-        def find(owner: Owner) -> Listener | None:
-            method = overridden(owner.instance, hook.name, owner.base)
-            if method is None:
-                return None
-            method = _trimmed(method, hook.arguments + len(owner.leading))
-            bound = partial(method, *owner.leading) if owner.leading else method
-            return wrap(f"{owner.name}.{hook.name}", bound) if wrap else bound
-
-        def found(owners: Iterable[Owner]) -> tuple[Listener, ...]:
-            return tuple(method for owner in owners if (method := find(owner)) is not None)
-
-        def owners_of(chosen: Iterable[Callback]) -> list[Owner]:
-            return [Owner(c, Callback, (trainer, module.instance), f"[Callback]{c.state_key}") for c in chosen]
-
-        late = [c for c in callbacks if hook.monitors_last and c.monitors]
-        first = owners_of(c for c in callbacks if c not in late)
-        if datamodule is not None and "d" in hook.owners:
-            first = [datamodule, *first] if hook.owners[0] == "d" else [*first, datamodule]
-        own = find(module) if "m" in hook.owners else None
-        if listeners := found(first):
-            self._first[hook.name] = listeners
-        if own is not None:
-            self._own[hook.name] = own
-        if listeners := found(owners_of(late)):
-            self._monitors[hook.name] = listeners
+    def _put(self, listeners: dict[str, tuple[Listener, ...]], hook: Hook, owners: Sequence[Owner]) -> None:
+        found = [(owner.name, method) for owner in owners if (method := owner.find(hook)) is not None]
+        if self.profiler is not None:
+            found = [(name, timed(self.profiler, f"{name}.{hook.name}", method)) for name, method in found]
+        if found:
+            listeners[hook.name] = tuple(method for _, method in found)
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call ``name`` on callbacks (and data module), then on the module; return what the module returned."""
         previous, self.current = self.current, name
+        result = None
         for listener in self._first.get(name, ()):
             listener(*arguments)
-        own = self._own.get(name)
-        result = None if own is None else own(*arguments)
+        for listener in self._own.get(name, ()):
+            result = listener(*arguments)
         self.current = previous
         return result
 
     def call_monitors(self, name: str, *arguments: Any) -> None:
         """Call ``name`` on the callbacks that decide by logged values."""
-        previous, self.current = self.current, name
-        for listener in self._monitors.get(name, ()):
-            listener(*arguments)
-        self.current = previous
+        with self.inside(name):
+            for listener in self._monitors.get(name, ()):
+                listener(*arguments)
+
+    def listeners(self, name: str) -> list[Listener]:
+        """Who overrides ``name``, for a caller that has to reach each of them even if one raises."""
+        return [method for group in (self._first, self._own, self._monitors) for method in group.get(name, ())]
 
     @contextmanager
     def inside(self, name: str) -> Iterator[None]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import csv
-import functools
 import inspect
 from ast import literal_eval
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from os import PathLike
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,22 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from leyden.core.plain import AttributeDict, UnsavableError, decode, encode, entries
-from leyden.errors import PossibleUserWarning, bad_value, nearest
+from leyden.core.plain import AttributeDict, decode, encode, entries
+from leyden.errors import bad_value, nearest
 from leyden.utils.rank import rank_zero_warn
 
-__all__ = [
-    "AttributeDict",
-    "HyperparametersMixin",
-    "build_from_checkpoint",
-    "class_only",
-    "clean_hparams",
-    "load_from_checkpoint",
-    "read_checkpoint",
-    "restore_hparams",
-]
-
-T = TypeVar("T")
+T = TypeVar("T", bound="HyperparametersMixin")
 
 
 if TYPE_CHECKING:
@@ -43,13 +30,11 @@ else:
         """A class method that refuses to be called on an instance, where its result would be lost."""
 
         def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Any]:
-            method = super().__get__(None, owner if owner is not None else type(instance))
             if instance is None:
-                return method
+                return super().__get__(None, owner)
 
-            @functools.wraps(method)
             def refuse(*args: Any, **kwargs: Any) -> None:
-                call = f"{type(instance).__qualname__}.{method.__name__}"
+                call = f"{type(instance).__qualname__}.{self.__func__.__name__}"
                 raise TypeError(f"`{call}` was called on an instance. Call it on the class: model = {call}(...).")
 
             return refuse
@@ -64,14 +49,12 @@ class HyperparametersMixin:
 
     _log_hyperparams: bool = False
     _hparams_name: str | None = None
-    """``"kwargs"``: they are arguments of ``__init__``; another name: the argument that holds them all."""
+    """The argument of ``__init__`` that holds them all; None: they are its arguments."""
 
     @property
     def hparams(self) -> AttributeDict:
         """The hyper-parameters, free to change; a checkpoint holds what they are when it is written."""
-        if "_hparams" not in self.__dict__:
-            self._hparams = AttributeDict()
-        return self._hparams
+        return self.__dict__.setdefault("_hparams", AttributeDict())  # type: ignore[no-any-return]
 
     @property
     def hparams_initial(self) -> AttributeDict:
@@ -79,11 +62,7 @@ class HyperparametersMixin:
         return _deep_copy(self.__dict__.get("_hparams_initial", {}))
 
     def save_hyperparameters(
-        self,
-        *args: Any,
-        ignore: str | Sequence[str] | None = None,
-        frame: FrameType | None = None,
-        logger: bool = True,
+        self, *args: Any, ignore: str | Sequence[str] | None = None, frame: FrameType | None = None, logger: bool = True
     ) -> None:
         """Store arguments of ``__init__`` as :attr:`hparams`, and through them in every checkpoint.
 
@@ -107,63 +86,43 @@ class HyperparametersMixin:
             "bias":  True
         """
         ignored = {ignore} if isinstance(ignore, str) else set(ignore or ())
-        frame = frame if frame is not None else inspect.currentframe().f_back  # type: ignore[union-attr]
-        arguments = _init_arguments(self, frame)
-        if arguments is None and not args:
-            text = (
-                f"`{type(self).__qualname__}.save_hyperparameters()` found no `__init__` that runs: call it in there."
-            )
-            rank_zero_warn(text, 2, PossibleUserWarning)
-        chosen, name = _choose(args, arguments or {})
-        chosen = {key: value for key, value in chosen.items() if key not in ignored}
-        if modules := [key for key, value in chosen.items() if isinstance(value, nn.Module)]:
-            text = f"Hyper-parameters {modules} are instances of `nn.Module`, which checkpoints hold already. Leave them out: "
+        arguments = _init_arguments(self, frame or inspect.currentframe().f_back)  # type: ignore[union-attr]
+        chosen, holder = _choose(args, arguments)
+        kept = {key: value for key, value in {**self.hparams, **chosen}.items() if key not in ignored}
+        if modules := [key for key in chosen if isinstance(kept.get(key), nn.Module)]:
+            text = f"Hyper-parameters {modules} are modules, which checkpoints hold already. Leave them out: "
             rank_zero_warn(f"{text}save_hyperparameters(ignore={modules}).", 2)
-        self.hparams.update(chosen)
-        for key in ignored & self.hparams.keys():
-            del self.hparams[key]
-        if self._hparams_name in (None, "kwargs"):
-            self._hparams_name = name if name is not None else self._hparams_name
-        self._hparams_initial = _deep_copy(self.hparams)
+        self._hparams = AttributeDict(kept)
+        self._hparams_initial = _deep_copy(kept)
+        self._hparams_name = holder or self._hparams_name
         self._log_hyperparams = logger
 
 
-def _init_arguments(owner: object, frame: FrameType | None) -> dict[str, Any] | None:
-    """Return the arguments of every ``owner.__init__`` that runs, those of sub-classes last; None if none runs."""
-    found = None
+def _init_arguments(owner: object, frame: FrameType | None) -> dict[str, Any]:
+    """Return the arguments of every ``owner.__init__`` that runs, those of sub-classes last."""
+    found: dict[str, Any] = {}
     while frame is not None:
-        code = frame.f_code
-        if code.co_name == "__init__" and code.co_argcount:
-            local = frame.f_locals
-            names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-            if local.get(names[0]) is owner:
-                found = found if found is not None else {}
+        if frame.f_code.co_name == "__init__":
+            names, _, options, local = inspect.getargvalues(frame)
+            if names and local.get(names[0]) is owner:
                 found.update({name: local[name] for name in names[1:] if name in local})
-                if code.co_flags & inspect.CO_VARKEYWORDS:
-                    has_args = bool(code.co_flags & inspect.CO_VARARGS)
-                    found.update(local.get(code.co_varnames[len(names) + has_args], {}))
+                found.update(local.get(options or "", {}))
         frame = frame.f_back
     return found
 
 
 def _choose(args: tuple[Any, ...], arguments: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Return what ``save_hyperparameters(*args)`` is to store, and the name of the argument that holds it."""
+    """Return what ``save_hyperparameters(*args)`` is to store, and the name of the argument that holds it all."""
     if not args:
-        return arguments, "kwargs"
-    if all(isinstance(name, str) for name in args):
-        for name in args:
-            if name not in arguments:
-                accepted = f"arguments of `__init__`: {', '.join(arguments) or 'none'}"
-                raise ValueError(bad_value("save_hyperparameters", name, accepted) + nearest(name, arguments))
-        return {name: arguments[name] for name in args}, "kwargs"
-    chosen = entries(args[0]) if len(args) == 1 else None
-    if chosen is None:
-        given = args[0] if len(args) == 1 else args
-        accepted = "names of arguments of `__init__`, or one dict, Namespace or dataclass"
-        raise ValueError(
-            bad_value("save_hyperparameters", given, accepted, "save_hyperparameters() stores all arguments")
-        )
-    return chosen, next((name for name in reversed(arguments) if arguments[name] is args[0]), None)  # sub-classes first
+        return arguments, None
+    if len(args) == 1 and (chosen := entries(args[0])) is not None:
+        holders = (name for name in reversed(arguments) if arguments[name] is args[0])  # those of sub-classes first
+        return chosen, next(holders, None)
+    for name in args:
+        if not isinstance(name, str) or name not in arguments:
+            accepted = f"arguments of `__init__` ({', '.join(arguments)}), or one dict, Namespace or dataclass"
+            raise ValueError(bad_value("save_hyperparameters", name, accepted) + nearest(str(name), arguments))
+    return {name: arguments[name] for name in args}, None
 
 
 def _deep_copy(hparams: Mapping[str, Any]) -> AttributeDict:
@@ -189,10 +148,10 @@ def clean_hparams(hparams: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in hparams.items():
         try:
             cleaned[str(key)] = encode(value)
-        except (UnsavableError, RecursionError) as error:
-            dropped.append(f"`{key}` ({error if isinstance(error, UnsavableError) else 'nested too deeply'})")
+        except (TypeError, RecursionError) as error:
+            dropped.append(f"`{key}` ({error})")
     if dropped:
-        text = f"Hyper-parameters that a checkpoint cannot hold are left out of it: {', '.join(dropped)}. Name them in "
+        text = f"A checkpoint cannot hold the hyper-parameters {', '.join(dropped)}: they are left out. Name them in "
         rank_zero_warn(f"{text}save_hyperparameters(ignore=...) and pass them to load_from_checkpoint.", 2)
     return cleaned
 
@@ -213,31 +172,16 @@ def restore_hparams(saved: Mapping[str, Any]) -> AttributeDict:
 
 
 def load_from_checkpoint(
-    cls: type[T],
-    checkpoint: Any,
-    /,
-    map_location: Any = None,
-    hparams_file: str | PathLike[str] | None = None,
-    strict: bool | None = None,
-    *,
-    weights_only: bool | None = None,
-    **kwargs: Any,
+    cls: type[T], path: Any, map_location: Any, hparams_file: Any, strict: Any, weights_only: Any, kwargs: Any
 ) -> T:
     """Build a module from a checkpoint: its hyper-parameters, then its weights.
 
-    Args:
-        cls: The LightningModule's class.
-        checkpoint: A path, URL or binary stream; or the dict that was read from it.
-        map_location: As in ``torch.load``; default: where the weights were, or the CPU if that device is not here.
-        hparams_file: A ``.yaml`` or ``.csv`` file whose entries replace the saved hyper-parameters.
-        strict: Whether the weights must match exactly; default: the module's ``strict_loading``.
-        weights_only: False runs arbitrary code from the file.
-        kwargs: Arguments of ``__init__``; they win over saved ones.
+    The arguments are those of ``LightningModule.load_from_checkpoint``.
 
     Raises:
         TypeError: ``__init__`` needs arguments that neither the checkpoint nor ``kwargs`` hold.
     """
-    checkpoint = read_checkpoint(checkpoint, map_location, weights_only)
+    checkpoint = read_checkpoint(path, map_location, weights_only)
     module: Any = build_from_checkpoint(cls, checkpoint, hparams_file, kwargs)
     module.configure_model()
     module.on_load_checkpoint(checkpoint)
@@ -256,21 +200,16 @@ def load_weights(module: Any, weights: Mapping[str, Any], strict: bool) -> None:
     try:
         module.load_state_dict(weights, strict=strict)
     except RuntimeError as error:
-        lines = [line if len(line) < 200 else f"{line[:200]}..." for line in str(error).splitlines()]
-        more = [f"\t... and {len(lines) - 6} more"] if len(lines) > 6 else []
-        fix = (
-            "Fix: build the module with the arguments it was saved with, or set strict_loading=False to load what fits."
-        )
-        raise RuntimeError("\n".join([*lines[:6], *more, fix])) from error
+        first = "\n".join(line[:200] for line in str(error).splitlines()[:6])
+        fix = "build the module with the arguments it was saved with, or set strict_loading=False to load what fits"
+        raise RuntimeError(f"{first}\nFix: {fix}.") from error
 
 
-def read_checkpoint(checkpoint: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-    """Read a checkpoint unless it has been read; tensors of devices that are not here go to the CPU."""
-    if isinstance(checkpoint, dict):
-        return checkpoint
+def read_checkpoint(path: Any, map_location: Any, weights_only: bool | None) -> dict[str, Any]:
+    """Read a checkpoint; without ``map_location``, tensors of devices that are not here go to the CPU."""
     from leyden.checkpoint.file import load
 
-    return load(checkpoint, _device_here if map_location is None else map_location, weights_only)
+    return load(path, _device_here if map_location is None else map_location, weights_only)
 
 
 def _device_here(storage: Any, location: str) -> Any:
@@ -279,71 +218,52 @@ def _device_here(storage: Any, location: str) -> Any:
     return None if usable else storage  # None: torch's own rule; the storage itself lies on the CPU
 
 
-def build_from_checkpoint(
-    cls: type[T], checkpoint: Mapping[str, Any], hparams_file: str | PathLike[str] | None, kwargs: Mapping[str, Any]
-) -> T:
+def build_from_checkpoint(cls: type[T], checkpoint: Mapping[str, Any], hparams_file: Any, kwargs: dict[str, Any]) -> T:
     """Call ``cls`` with the checkpoint's hyper-parameters, or those of ``hparams_file``; ``kwargs`` win.
 
     Entries that ``__init__`` does not take are left out unless it has ``**kwargs``. An argument that held them all
     (``hparams_name``) gets them as an :class:`AttributeDict`.
     """
-    names: Any = cls
-    hparams = restore_hparams(checkpoint.get(names.CHECKPOINT_HYPER_PARAMS_KEY) or {})
-    if hparams_file is not None:
-        hparams = AttributeDict(_read_hparams(Path(hparams_file)))
-    container = checkpoint.get(names.CHECKPOINT_HYPER_PARAMS_NAME)
-    parameters = dict(list(inspect.signature(cls.__init__).parameters.items())[1:])
-    open_ended = [key for key, p in parameters.items() if p.kind is p.VAR_KEYWORD]
-    named = {key: p for key, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    given: dict[str, Any] = {**hparams, **kwargs}
-    if container in named and container not in given:
-        given[container] = AttributeDict(
-            {key: value for key, value in given.items() if key not in named or key in hparams}
-        )
-        open_ended = []
-    if not open_ended or cls.__init__.__module__.partition(".")[0] in ("leyden", "torch"):
-        if container not in named and (unknown := [key for key in kwargs if key not in named]):
-            hints = "".join(nearest(key, named) for key in unknown)
-            rank_zero_warn(f"`{cls.__qualname__}.__init__` takes no {', '.join(unknown)}: left out.{hints}", 3)
+    name, container = cls.__qualname__, checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_NAME)
+    stored = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY) or {}
+    saved = restore_hparams(stored) if hparams_file is None else _read_hparams(Path(hparams_file))
+    parameters = inspect.signature(cls).parameters.values()
+    named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    own_init = cls.__init__.__module__.partition(".")[0] not in ("leyden", "torch")
+    given = {**saved, **kwargs}
+    if container in named:
+        held = AttributeDict({key: value for key, value in given.items() if key not in named or key in saved})
+        given = {container: held, **{key: value for key, value in given.items() if key in named}}
+    elif not (own_init and any(p.kind is p.VAR_KEYWORD for p in parameters)):
+        for key in [key for key in kwargs if key not in named]:
+            rank_zero_warn(f"`{name}.__init__` takes no `{key}`: left out.{nearest(key, named)}", 3)
         given = {key: value for key, value in given.items() if key in named}
     if missing := [key for key, p in named.items() if p.default is p.empty and key not in given]:
-        fix = ", ".join(f"{key}=..." for key in missing)
         raise TypeError(
-            f"`{cls.__qualname__}.__init__` needs {', '.join(f'`{key}`' for key in missing)}, which the checkpoint does "
-            f"not hold (it holds: {', '.join(hparams) or 'none'}). Fix: {cls.__qualname__}.load_from_checkpoint(path, "
-            f"{fix}), or call self.save_hyperparameters() in __init__ before training."
+            f"`{name}.__init__` needs {missing}, which the checkpoint does not hold (it holds {list(saved)}). Fix: "
+            f"{name}.load_from_checkpoint(path, {missing[0]}=...), or save_hyperparameters() in __init__ before training."
         )
     return cls(**given)
 
 
 def _read_hparams(path: Path) -> dict[str, Any]:
-    """Read a ``.yaml`` file, or a ``.csv`` file with the columns key and value."""
+    """Read a ``.csv`` file with the columns key and value, or a ``.yaml`` file."""
     if path.suffix == ".csv":
         with path.open(newline="") as file:
             return {row["key"]: _literal(row["value"]) for row in csv.DictReader(file)}
-    if path.suffix not in (".yaml", ".yml"):
-        raise ValueError(bad_value("hparams_file", str(path), "a .yaml, .yml or .csv file"))
     import yaml
 
-    class Loader(yaml.SafeLoader):  # refuses everything but plain data
-        """Reads plain data, and tuples as YAML writers for Python mark them."""
+    class Loader(yaml.SafeLoader):
+        """Plain data only, and tuples as YAML writers for Python mark them."""
 
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", _yaml_tuple)
+    Loader.add_constructor("tag:yaml.org,2002:python/tuple", yaml.FullLoader.construct_python_tuple)  # type: ignore[type-var]
     try:
-        content = yaml.load(path.read_text(), Loader)  # noqa: S506  # Loader is a SafeLoader
-    except yaml.YAMLError as error:
-        raise ValueError(f"`hparams_file` {str(path)!r} is no YAML file of plain data: {error}") from error
-    if not isinstance(content, dict | None):
-        raise TypeError(bad_value("hparams_file", content, "a file with one mapping of names to values"))
-    return content or {}
-
-
-def _yaml_tuple(loader: Any, node: Any) -> tuple[Any, ...]:
-    return tuple(loader.construct_sequence(node, deep=True))
+        return dict(yaml.load(path.read_text(), Loader) or {})  # noqa: S506  # Loader is a SafeLoader
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise ValueError(f"`hparams_file` {str(path)!r} is no mapping of names to plain values: {error}") from error
 
 
 def _literal(text: str) -> Any:
-    try:
+    with suppress(ValueError, SyntaxError):
         return literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    return text

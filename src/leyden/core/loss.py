@@ -19,20 +19,16 @@ def explain(loss: Tensor, module: nn.Module) -> LossError | None:
         >>> print(explain(torch.ones(2), nn.Linear(1, 1)))
         `training_step` gave a loss of shape (2,), and a loss is a single number. Fix: return loss.mean().
     """
+    name = type(module).__name__
     if loss.numel() != 1:
+        shape = f"shape {tuple(loss.shape)}"
         return LossError(
-            f"`training_step` gave a loss of shape {tuple(loss.shape)}, and a loss is a single number. "
-            "Fix: return loss.mean()."
+            f"`training_step` gave a loss of {shape}, and a loss is a single number. Fix: return loss.mean()."
         )
     if loss.requires_grad:
         return None
-    name = type(module).__name__
     if not any(parameter.requires_grad for parameter in module.parameters()):
-        return LossError(
-            f"There is nothing to train: no parameter of {name} has requires_grad=True. Fix: unfreeze some, for example "
-            "`self.head.requires_grad_(True)`."
-        )
-    return LossError(
-        f"`training_step` gave a loss that needs no gradient ({loss.dtype}), although {name} has parameters to train. "
-        "Fix: compute it from the module's output without .detach(), .item(), torch.no_grad() or a change to integers."
-    )
+        fix = "unfreeze some, for example `self.head.requires_grad_(True)`"
+        return LossError(f"There is nothing to train: no parameter of {name} has requires_grad=True. Fix: {fix}.")
+    fix = "compute it from the module's output without .detach(), .item(), torch.no_grad() or a change to integers"
+    return LossError(f"`training_step` of {name} gave a loss that needs no gradient ({loss.dtype}). Fix: {fix}.")

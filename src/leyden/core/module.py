@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 from warnings import warn
@@ -16,13 +18,17 @@ from leyden.core.datamodule import DataHooks
 from leyden.core.hparams import HyperparametersMixin, class_only, load_from_checkpoint
 from leyden.core.loss import explain
 from leyden.core.model_hooks import STEP_OUTPUT, ModelHooks
-from leyden.core.optimizers import LightningOptimizer, OptimizerLRScheduler
-from leyden.errors import MisconfigurationException, bad_value, nearest
+from leyden.core.optimizers import Closure, LightningOptimizer, OptimizerLRScheduler, parameters_of
+from leyden.errors import MisconfigurationException, bad_value
+from leyden.utils.tree import map_tensors
 
 if TYPE_CHECKING:
     from leyden.core.callback import Callback
     from leyden.core.logger import Logger
     from leyden.trainer import Trainer
+
+
+CLIPPERS: dict[str, Callable[..., Any]] = {"norm": nn.utils.clip_grad_norm_, "value": nn.utils.clip_grad_value_}
 
 
 class LogTarget(Protocol):
@@ -56,15 +62,19 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         "lr": 0.5
     """
 
+    automatic_optimization: bool = True
+    """True: the Trainer does backward and step. False: ``training_step`` does, with ``self.optimizers()``."""
+    example_input_array: Any = None
+    """An example input: a tensor, a tuple of positional or a dict of keyword arguments of ``forward``."""
+    strict_loading: bool = True
+    """Whether loaded weights must match the module's exactly."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._trainer: Trainer | None = None
         self._results: LogTarget | None = None
         self._device = torch.device("cpu")
         self._dtype: torch.dtype = torch.get_default_dtype()
-        self._example_input_array: Any = None
-        self._automatic_optimization = True
-        self._strict_loading: bool | None = None
         self._toggled: dict[nn.Parameter, bool] = {}
 
     # -- state ------------------------------------------------------------------------------------------------------
@@ -85,10 +95,9 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
 
     @trainer.setter
     def trainer(self, trainer: Trainer | None) -> None:
-        for child in self.children():
-            if isinstance(child, LightningModule):
-                child.trainer = trainer
-        self._trainer = trainer
+        for module in self.modules():
+            if isinstance(module, LightningModule):  # those inside it, too
+                module._trainer = trainer
 
     @property
     def device(self) -> torch.device:
@@ -142,41 +151,10 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         """The Trainer's loggers."""
         return list(self._trainer.loggers) if self._trainer is not None else []
 
-    @property
-    def example_input_array(self) -> Any:
-        """An example input: a tensor, a tuple of positional or a dict of keyword arguments of ``forward``."""
-        return self._example_input_array
-
-    @example_input_array.setter
-    def example_input_array(self, example: Any) -> None:
-        self._example_input_array = example
-
-    @property
-    def automatic_optimization(self) -> bool:
-        """True: the Trainer does backward and step. False: ``training_step`` does, with ``self.optimizers()``."""
-        return self._automatic_optimization
-
-    @automatic_optimization.setter
-    def automatic_optimization(self, automatic: bool) -> None:
-        self._automatic_optimization = automatic
-
-    @property
-    def strict_loading(self) -> bool:
-        """Whether loaded weights must match the module's exactly; default True."""
-        return self._strict_loading is not False
-
-    @strict_loading.setter
-    def strict_loading(self, strict: bool) -> None:
-        self._strict_loading = strict
-
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_trainer": None, "_results": None}
 
     # -- steps ------------------------------------------------------------------------------------------------------
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the model computes; the same as in :class:`torch.nn.Module`."""
-        return super().forward(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
         """Compute the loss of one batch.
@@ -222,16 +200,14 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         Args:
             use_pl_optimizer: False returns the ones you made: their ``step`` calls no hook and counts no step.
         """
-        wrapped: list[LightningOptimizer] = self.trainer._run_now.optimizers
-        chosen: list[Any] = list(wrapped) if use_pl_optimizer else [w.optimizer for w in wrapped]
+        wrapped = self.trainer._run_now.optimizers
+        chosen: list[Any] = [*wrapped] if use_pl_optimizer else [w.optimizer for w in wrapped]
         return chosen[0] if len(chosen) == 1 else chosen
 
     def lr_schedulers(self) -> Any:
         """Return the scheduler, the list of them, or None."""
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        if not schedulers:
-            return None
-        return schedulers[0] if len(schedulers) == 1 else schedulers
+        return schedulers if len(schedulers) > 1 else next(iter(schedulers), None)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradients; override to do it differently."""
@@ -244,7 +220,7 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradients in manual optimization, with the backward hooks and the precision's scaling."""
-        if self._automatic_optimization:
+        if self.automatic_optimization:
             raise MisconfigurationException(
                 "`manual_backward()` needs manual optimization. Fix: set `self.automatic_optimization = False` in "
                 "`__init__`, or return the loss from `training_step` instead."
@@ -256,7 +232,7 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         epoch: int,
         batch_idx: int,
         optimizer: Optimizer | LightningOptimizer,
-        optimizer_closure: Callable[[], Any] | None = None,
+        optimizer_closure: Closure | None = None,
     ) -> None:
         """Step the optimizer (automatic optimization).
 
@@ -281,20 +257,14 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
             scheduler.step(metric)
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the gradients before the optimizer's step; override to clip in your own way."""
         if gradient_clip_val:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def clip_gradients(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the gradients of an optimizer's parameters.
 
@@ -305,33 +275,17 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         """
         value = self.trainer.gradient_clip_val if gradient_clip_val is None else gradient_clip_val
         algorithm = gradient_clip_algorithm or self.trainer.gradient_clip_algorithm or "norm"
-        if str(algorithm) not in ("norm", "value"):
-            raise MisconfigurationException(
-                bad_value("gradient_clip_algorithm", algorithm, "'norm' or 'value'")
-                + nearest(str(algorithm), ["norm", "value"])
-            )
-        if not value or value <= 0:
-            return
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if str(algorithm) == "value":
-            nn.utils.clip_grad_value_(parameters, value)
-        else:
-            nn.utils.clip_grad_norm_(parameters, value)
+        if algorithm not in CLIPPERS:
+            raise MisconfigurationException(bad_value("gradient_clip_algorithm", algorithm, "'norm' or 'value'"))
+        if value and value > 0:
+            CLIPPERS[algorithm](parameters_of(optimizer), value)
 
     def toggle_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> None:
         """Stop the gradients of the parameters of all other optimizers, until :meth:`untoggle_optimizer`."""
-        others = self.optimizers(use_pl_optimizer=False)
-        others = others if isinstance(others, list) else [others]
-        parameters = [p for other in others for group in other.param_groups for p in group["params"]]
-        kept = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        for parameter in parameters:
-            if parameter not in self._toggled:
-                self._toggled[parameter] = parameter.requires_grad
-            if id(parameter) not in kept:
-                parameter.requires_grad = False
-        for parameter in parameters:
-            if id(parameter) in kept:
-                parameter.requires_grad = self._toggled[parameter]
+        kept = set(parameters_of(optimizer))
+        for parameter in chain.from_iterable(map(parameters_of, self.trainer.optimizers)):
+            required = self._toggled.setdefault(parameter, parameter.requires_grad)
+            parameter.requires_grad = required and parameter in kept
 
     def untoggle_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> None:
         """Restore what :meth:`toggle_optimizer` changed."""
@@ -403,55 +357,34 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         )  # fmt: skip
         results.log(name, value, arguments, batch_size)
 
-    def log_dict(
-        self,
-        dictionary: Mapping[str, Any],
-        prog_bar: bool = False,
-        logger: bool | None = None,
-        on_step: bool | None = None,
-        on_epoch: bool | None = None,
-        reduce_fx: str | Callable[..., Any] = "mean",
-        enable_graph: bool = False,
-        sync_dist: bool = False,
-        sync_dist_group: Any = None,
-        add_dataloader_idx: bool = True,
-        batch_size: int | None = None,
-        rank_zero_only: bool = False,
-    ) -> None:
-        """Log several values; see :meth:`log`. A torchmetrics MetricCollection is accepted."""
+    def log_dict(self, dictionary: Mapping[str, Any], *arguments: Any, **keywords: Any) -> None:
+        """Log several values.
+
+        Args:
+            dictionary: The values by name; a torchmetrics MetricCollection is one too.
+            arguments: Those of :meth:`log` after ``value``.
+            keywords: The same by name.
+        """
         for name, value in dictionary.items():
-            self.log(
-                name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
-                add_dataloader_idx, batch_size, None, rank_zero_only,
-            )  # fmt: skip
+            self.log(name, value, *arguments, **keywords)
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print on the first process only, above the progress bar."""
-        if self._trainer is None:
-            print(*args, **kwargs)
-        else:
-            self._trainer.print(*args, **kwargs)
+        (print if self._trainer is None else self._trainer.print)(*args, **kwargs)
 
     def all_gather(self, data: Any, group: Any = None, sync_grads: bool = False) -> Any:
         """Gather tensors (in any collection) from all processes, with a new leading dimension of their number."""
-        from leyden.utils.tree import map_tensors
-
-        strategy = self.trainer.strategy
-        return map_tensors(lambda tensor: strategy.all_gather(tensor, group=group, sync_grads=sync_grads), data)
+        return map_tensors(partial(self.trainer.strategy.all_gather, group=group, sync_grads=sync_grads), data)
 
     # -- weights ----------------------------------------------------------------------------------------------------
 
     def freeze(self) -> Self:
         """Stop the gradients of all parameters and switch to evaluation mode."""
-        for parameter in self.parameters():
-            parameter.requires_grad = False
-        return self.eval()
+        return self.requires_grad_(False).eval()
 
     def unfreeze(self) -> Self:
         """Let all parameters have gradients and switch to training mode."""
-        for parameter in self.parameters():
-            parameter.requires_grad = True
-        return self.train()
+        return self.requires_grad_(True).train()
 
     @class_only
     def load_from_checkpoint(
@@ -473,6 +406,4 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
             weights_only: False runs arbitrary code from the file; only for files you trust.
             kwargs: Arguments of ``__init__`` that override the saved ones.
         """
-        return load_from_checkpoint(
-            cls, checkpoint_path, map_location, hparams_file, strict, weights_only=weights_only, **kwargs
-        )
+        return load_from_checkpoint(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, kwargs)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Protocol
 from warnings import warn
 
 import torch
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value, nearest
@@ -69,43 +69,19 @@ class LightningOptimizer:
         Args:
             sync_grad: False leaves out the gradient exchange between processes, for accumulation.
         """
-        module = self._module
-        assert module is not None, "the optimizer belongs to a run"
-        module.toggle_optimizer(self._as_optimizer())
-        try:
-            if sync_grad:
-                yield
-            else:
-                with module.trainer.strategy.block_backward_sync():
-                    yield
-        finally:
-            module.untoggle_optimizer(self._as_optimizer())
-
-    def _as_optimizer(self) -> Optimizer:
-        assert isinstance(self, Optimizer)
-        return self
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear the gradients."""
-        self._optimizer.zero_grad(set_to_none=set_to_none)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The wrapped optimizer's state."""
-        return self._optimizer.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the wrapped optimizer's state."""
-        self._optimizer.load_state_dict(state_dict)
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters to the wrapped optimizer."""
-        self._optimizer.add_param_group(param_group)
+        assert self._module is not None, "the optimizer belongs to a run"
+        strategy = self._module.trainer.strategy
+        with self._module.toggled_optimizer(self), nullcontext() if sync_grad else strategy.block_backward_sync():
+            yield
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_optimizer"], name)
 
     def __repr__(self) -> str:
         return f"Lightning{self._optimizer!r}"
+
+
+_FORWARDED = ("state", "param_groups", "defaults", "zero_grad", "state_dict", "load_state_dict", "add_param_group")
 
 
 def _forwarded(name: str) -> property:
@@ -137,32 +113,18 @@ def wrap_optimizer(
     if isinstance(optimizer, LightningOptimizer):
         return optimizer
     kind = type(optimizer)
-    shared = {name: _forwarded(name) for name in ("state", "param_groups", "defaults")}
-    wrapper_class = type(f"Lightning{kind.__name__}", (LightningOptimizer, kind), shared)
+    forwarded = {name: _forwarded(name) for name in _FORWARDED}
+    wrapper_class = type(f"Lightning{kind.__name__}", (LightningOptimizer, kind), forwarded)
     wrapper: LightningOptimizer = object.__new__(wrapper_class)
     wrapper.__dict__.update(_optimizer=optimizer, _module=module, _counter=counter, _manual=manual, _execute=execute)
     return wrapper
 
 
-class NoOptimizer(Optimizer):
+class NoOptimizer(SGD):
     """Stands in where ``configure_optimizers`` returned None: steps run and are counted, and no weight changes."""
 
     def __init__(self) -> None:
-        super().__init__([torch.zeros(1)], {})
-
-    def step(self, closure: Closure | None = None) -> Any:
-        """Evaluate the closure."""
-        if closure is None:
-            return None
-        with torch.enable_grad():
-            return closure()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing."""
+        super().__init__([torch.zeros(1)], lr=0.0)
 
 
 @dataclass
@@ -187,7 +149,7 @@ class LRSchedulerConfig:
     reduce_on_plateau: bool = False
     monitor: str | None = None
     strict: bool = True
-    assumed_monitor: bool = False
+    assumed_monitor: bool = field(default=False, init=False)
 
 
 OptimizerLRScheduler = (
@@ -206,60 +168,26 @@ def parse_optimizers(returned: Any) -> tuple[list[Optimizer], list[LRSchedulerCo
     Raises:
         MisconfigurationException: For anything else, with the accepted forms.
     """
-    optimizers: list[Optimizer] = []
-    schedulers: list[LRSchedulerConfig] = []
-    if returned is None or (isinstance(returned, (list, tuple)) and not returned):
+    items = list(returned) if isinstance(returned, (list, tuple)) else [returned]
+    if returned is None or not items:
         warn(
             "`configure_optimizers` returned no optimizer: this fit changes no weights. "
             "Fix: return one, for example torch.optim.Adam(self.parameters(), lr=1e-3).",
             stacklevel=2,
         )
-        return [NoOptimizer()], schedulers
-    if isinstance(returned, Optimizer):
-        return [returned], schedulers
-    if isinstance(returned, Mapping):
-        returned = [returned]
-    if not isinstance(returned, (list, tuple)):
+        return [NoOptimizer()], []
+    optimizers, schedulers = items, []
+    if all(isinstance(item, Mapping) for item in items):
+        for item in items:
+            _check_keys("`configure_optimizers` returned a dict that", item, "optimizer", "lr_scheduler", "monitor")
+        optimizers = [item["optimizer"] for item in items]
+        given = [item for item in items if item.get("lr_scheduler") is not None]
+        schedulers = [_scheduler_config(item["lr_scheduler"], item.get("monitor")) for item in given]
+    elif len(items) == 2 and all(isinstance(item, (list, tuple)) for item in items):
+        optimizers = list(items[0])
+        schedulers = [_scheduler_config(item, assumed="val_loss") for item in items[1]]
+    if not all(isinstance(optimizer, Optimizer) for optimizer in optimizers):
         raise MisconfigurationException(bad_value("configure_optimizers() return value", returned, _FORMS))
-    if all(isinstance(item, Optimizer) for item in returned):
-        optimizers = list(returned)
-    elif all(isinstance(item, Mapping) for item in returned):
-        for item in returned:
-            optimizers.append(_optimizer_of(item))
-            if item.get("lr_scheduler") is not None:
-                schedulers.append(_scheduler_config(item["lr_scheduler"], monitor=item.get("monitor")))
-    elif len(returned) == 2 and all(isinstance(item, (list, tuple)) for item in returned):
-        optimizers = list(returned[0])
-        schedulers = [_scheduler_config(item, bare_list=True) for item in returned[1]]
-    else:
-        raise MisconfigurationException(bad_value("configure_optimizers() return value", returned, _FORMS))
-    _check_optimizers(optimizers, schedulers)
-    return optimizers, schedulers
-
-
-def _optimizer_of(item: Mapping[str, Any]) -> Optimizer:
-    if "optimizer" not in item:
-        hint = next(filter(None, (nearest(str(key), ["optimizer"]) for key in item)), "")
-        raise MisconfigurationException(
-            f"`configure_optimizers()` returned a dict without the key 'optimizer': it has {sorted(item)}.{hint} "
-            "Fix: return {'optimizer': optimizer, 'lr_scheduler': scheduler}."
-        )
-    if extra := sorted(set(item) - {"optimizer", "lr_scheduler", "monitor"}):
-        warn(
-            f"`configure_optimizers()` returned a dict with keys that have no meaning: {extra}. "
-            "Known: 'optimizer', 'lr_scheduler', 'monitor'.",
-            stacklevel=2,
-        )
-    optimizer: Optimizer = item["optimizer"]
-    return optimizer
-
-
-def _check_optimizers(optimizers: list[Optimizer], schedulers: list[LRSchedulerConfig]) -> None:
-    for optimizer in optimizers:
-        if not isinstance(optimizer, Optimizer):
-            raise MisconfigurationException(
-                bad_value("configure_optimizers() return value", optimizer, "torch.optim.Optimizer instances")
-            )
     for config in schedulers:
         owner = getattr(config.scheduler, "optimizer", None)
         if owner is not None and all(owner is not optimizer for optimizer in optimizers):
@@ -267,44 +195,51 @@ def _check_optimizers(optimizers: list[Optimizer], schedulers: list[LRSchedulerC
                 f"`configure_optimizers()` returned the scheduler {type(config.scheduler).__name__} of an optimizer "
                 "that it did not return. Fix: return that optimizer too, or build the scheduler on a returned one."
             )
+    return optimizers, schedulers
 
 
-def _scheduler_config(given: Any, monitor: str | None = None, bare_list: bool = False) -> LRSchedulerConfig:
-    if isinstance(given, Mapping):
-        known = {field.name for field in fields(LRSchedulerConfig)} - {"assumed_monitor"}
-        if "scheduler" not in given:
-            raise MisconfigurationException(
-                f"The `lr_scheduler` dict has no key 'scheduler': it has {sorted(given)}."
-                f"{next(filter(None, (nearest(str(key), ['scheduler']) for key in given)), '')} "
-                "Fix: {'scheduler': scheduler, 'interval': 'step'}."
-            )
-        if extra := sorted(set(given) - known):
-            warn(f"The `lr_scheduler` dict has unknown keys {extra}. Known: {sorted(known)}.", stacklevel=2)
-        config = LRSchedulerConfig(**{key: value for key, value in given.items() if key in known})
-        if "reduce_on_plateau" not in given:
-            config.reduce_on_plateau = isinstance(config.scheduler, ReduceLROnPlateau)
-        if config.monitor is None:
-            config.monitor = monitor
-    else:
-        config = LRSchedulerConfig(given, monitor=monitor, reduce_on_plateau=isinstance(given, ReduceLROnPlateau))
-        if bare_list and config.reduce_on_plateau:
-            config.monitor, config.assumed_monitor = "val_loss", True
+def _check_keys(what: str, given: Mapping[str, Any], needed: str, *others: str) -> None:
+    known = [needed, *others]
+    if needed not in given:
+        hint = next(filter(None, (nearest(str(key), [needed]) for key in given)), "")
+        raise MisconfigurationException(
+            f"{what} has no key {needed!r}: it has {sorted(map(str, given))}.{hint} Known: {known}. "
+            "Fix: {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler}}."
+        )
+    if unknown := sorted(set(given) - set(known)):
+        warn(f"{what} has unknown keys {unknown}, which have no meaning. Known: {known}.", stacklevel=2)
+
+
+def _scheduler_config(given: Any, monitor: str | None = None, assumed: str | None = None) -> LRSchedulerConfig:
+    """Read one scheduler, bare or in a dict.
+
+    Args:
+        given: The scheduler or its dict.
+        monitor: The metric's name where the dict has none.
+        assumed: Our guess of it for a bare scheduler that steps on a metric.
+    """
+    options = given if isinstance(given, Mapping) else {"scheduler": given}
+    known = [option.name for option in fields(LRSchedulerConfig) if option.init]
+    _check_keys("The `lr_scheduler` dict", options, *known)
+    config = LRSchedulerConfig(**{key: value for key, value in options.items() if key in known})
+    config.reduce_on_plateau = options.get("reduce_on_plateau", isinstance(config.scheduler, ReduceLROnPlateau))
+    config.monitor = monitor if config.monitor is None else config.monitor
+    if assumed is not None and config.reduce_on_plateau and options is not given:
+        config.monitor, config.assumed_monitor = assumed, True
     _check_scheduler(config)
     return config
 
 
 def _check_scheduler(config: LRSchedulerConfig) -> None:
-    kind = type(config.scheduler).__name__
-    if config.interval not in ("step", "epoch"):
-        raise MisconfigurationException(
-            bad_value("interval", config.interval, "'step' or 'epoch'")
-            + nearest(str(config.interval), ["step", "epoch"])
-        )
+    intervals = ["step", "epoch"]
+    if config.interval not in intervals:
+        text = bad_value("interval", config.interval, "'step' or 'epoch'")
+        raise MisconfigurationException(text + nearest(str(config.interval), intervals))
     if not isinstance(config.frequency, int) or config.frequency < 1:
         raise MisconfigurationException(bad_value("frequency", config.frequency, "an int >= 1"))
     if config.reduce_on_plateau and config.monitor is None:
         raise MisconfigurationException(
-            f"{kind} steps on a metric, and the `lr_scheduler` dict names none. "
+            f"{type(config.scheduler).__name__} steps on a metric, and the `lr_scheduler` dict names none. "
             "Fix: {'optimizer': o, 'lr_scheduler': {'scheduler': s, 'monitor': 'val_loss'}}."
         )
     if isinstance(config.scheduler, OneCycleLR) and config.interval == "epoch":
@@ -318,7 +253,12 @@ def _check_scheduler(config: LRSchedulerConfig) -> None:
 
 def steps_itself(scheduler: Any) -> bool:
     """Whether ``scheduler`` is one of torch's kind; another one needs ``lr_scheduler_step`` overridden."""
-    return isinstance(scheduler, (LRScheduler, ReduceLROnPlateau))
+    return isinstance(scheduler, LRScheduler)
+
+
+def parameters_of(optimizer: Optimizer | LightningOptimizer) -> list[torch.nn.Parameter]:
+    """The parameters of all groups."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def move_optimizer_state(optimizer: Optimizer, device: torch.device) -> None:
@@ -329,6 +269,3 @@ def move_optimizer_state(optimizer: Optimizer, device: torch.device) -> None:
             for key, value in optimizer.state.get(parameter, {}).items():
                 if isinstance(value, torch.Tensor) and (key != "step" or moves_step):
                     optimizer.state[parameter][key] = value.to(device)
-
-
-ClipAlgorithm = Literal["norm", "value"]

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from leyden.data.loaders import loader_length
 from leyden.data.order import Stream
 from leyden.errors import MisconfigurationException, nearest
 
 _MODES = ("min_size", "max_size_cycle", "max_size", "sequential")
+_END = object()
 
 
 class CombinedLoader:
@@ -38,26 +38,16 @@ class CombinedLoader:
         if mode not in _MODES:
             raise ValueError(f"Unsupported mode {mode!r}, please select one of: {list(_MODES)}.{nearest(mode, _MODES)}")
         self.mode = mode
-        self._flattened, self._spec = tree_flatten(iterables, is_leaf=_is_loader)
+        self.flattened, self._spec = tree_flatten(iterables, is_leaf=_is_loader)
         self._limits: list[float] | None = None
+
+    flattened: list[Any]
+    """The loaders in one list; it can be set to a list of the same length."""
 
     @property
     def iterables(self) -> Any:
         """The collection, in its own structure."""
-        return tree_unflatten(self._flattened, self._spec)
-
-    @property
-    def flattened(self) -> list[Any]:
-        """The loaders in one list; it can be set to a list of the same length."""
-        return self._flattened
-
-    @flattened.setter
-    def flattened(self, loaders: list[Any]) -> None:
-        if len(loaders) != len(self._flattened):
-            raise ValueError(
-                f"Mismatch in flattened length ({len(loaders)}) and existing length ({len(self._flattened)})"
-            )
-        self._flattened = loaders
+        return tree_unflatten(self.flattened, self._spec)
 
     @property
     def limits(self) -> list[float] | None:
@@ -66,119 +56,102 @@ class CombinedLoader:
 
     @limits.setter
     def limits(self, limits: float | list[float] | None) -> None:
-        count = len(self._flattened)
+        count = len(self.flattened)
         given = [limits] * count if isinstance(limits, (int, float)) else limits
         if given is not None and len(given) != count:
             raise ValueError(f"Mismatch in number of limits ({len(given)}) and number of iterables ({count})")
         self._limits = given
 
     def __iter__(self) -> Iterator[tuple[Any, int, int]]:
-        return CombinedStream(self).triples()
+        stream = CombinedStream(self)
+        if self.mode != "sequential":
+            for number, (batch, _) in enumerate(stream.start()):
+                yield batch, number, 0
+            return
+        for number, item in enumerate(stream.passes):
+            item.open()
+            for batch_idx, batch in enumerate(item):
+                yield batch, batch_idx, number
 
     def __len__(self) -> int:
-        lengths: list[Any] = [loader_length(loader) for loader in self._flattened]
-        if None in lengths:
-            name = type(self._flattened[lengths.index(None)]).__name__
-            raise TypeError(f"This CombinedLoader has no length: its {name} has none.")
-        lengths = list(map(min, lengths, self._limits or lengths))
+        lengths: list[float] = [len(loader) for loader in self.flattened]
+        lengths = list(map(min, lengths, self._limits or lengths)) or [0]
         if self.mode == "sequential":
             return int(sum(lengths))
-        return int((min if self.mode == "min_size" else max)(lengths, default=0))
+        return int(min(lengths) if self.mode == "min_size" else max(lengths))
 
 
 class CombinedStream(Stream):
-    """A :class:`Stream` over a :class:`CombinedLoader`: each loader has a stream of its own; sizes are None.
+    """A :class:`Stream` over a :class:`CombinedLoader` that takes its loaders side by side; sizes are None.
 
     The position of every loader is part of the state, with which the ``position`` given to :meth:`resume` must agree.
     """
 
-    def __init__(self, loader: CombinedLoader, *, shuffle_allowed: bool = True) -> None:
+    def __init__(self, loader: CombinedLoader) -> None:
         self.loader: CombinedLoader = loader
         limits = loader.limits or [float("inf")] * len(loader.flattened)
-        streams = [stream_of(item, shuffle_allowed=shuffle_allowed) for item in loader.flattened]
-        self._passes = [_Pass(stream, limit) for stream, limit in zip(streams, limits, strict=True)]
+        streams = [stream_of(item) for item in loader.flattened]
+        self.passes = [_Pass(stream, limit) for stream, limit in zip(streams, limits, strict=True)]
+        self.seekable = all(stream.seekable for stream in streams)
         self._taken = 0
-        self.seekable = all(item.stream.seekable for item in self._passes)
-
-    @property
-    def length(self) -> int | None:
-        return loader_length(self.loader)
 
     def set_epoch(self, epoch: int) -> None:
-        for item in self._passes:
+        for item in self.passes:
             item.stream.set_epoch(epoch)
 
-    def start(self) -> Iterator[tuple[Any, int | None]]:
-        return ((batch, None) for batch, _, _ in self.triples())
+    def close(self) -> None:
+        for item in self.passes:
+            item.batches = None
+            item.stream.close()
 
-    def triples(self) -> Iterator[tuple[Any, int, int]]:
-        """Start a new epoch, as :meth:`start`, and yield ``(batch, batch_idx, dataloader_idx)``."""
+    def start(self) -> Iterator[tuple[Any, int | None]]:
         self._taken = 0
-        for number, item in enumerate(self._passes):
-            item.batches, item.ended = None, False
-            if number == 0 or self.loader.mode != "sequential":
-                item.open()
+        for item in self.passes:
+            item.open()
+            item.ended = False
         return self._steps()
 
     def state_dict(self) -> dict[str, Any]:
-        loaders = [item.state_dict() for item in self._passes]
-        return {"kind": "CombinedLoader", "mode": self.loader.mode, "position": self._taken, "loaders": loaders}
+        loaders = [item.state_dict() for item in self.passes]
+        return {"mode": self.loader.mode, "position": self._taken, "loaders": loaders}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        then, now = (state.get("mode"), len(state.get("loaders", ()))), (self.loader.mode, len(self._passes))
+        then, now = (state.get("mode"), len(state.get("loaders", ()))), (self.loader.mode, len(self.passes))
         if then != now:
             raise MisconfigurationException(
-                f"The CombinedLoader has mode and number of loaders {now}; when the checkpoint was saved they were "
-                f"{then}. Fix: resume with the same loaders, or load the weights alone and start a new run."
+                f"The CombinedLoader has mode and number of loaders {now}; at the checkpoint they were {then}. "
+                "Fix: resume with the same loaders, or start anew from the weights alone."
             )
-        for item, saved in zip(self._passes, state["loaders"], strict=True):
+        for item, saved in zip(self.passes, state["loaders"], strict=True):
             item.stream.load_state_dict(saved["stream"])
 
     def resume(self, state: Mapping[str, Any], position: int) -> Iterator[tuple[Any, int | None]]:
         self.load_state_dict(state)
         back = state["position"] - position  # 1: the state was taken while the last batch was still at work
-        if back not in (0, 1):
-            raise ValueError(f"The state was taken at position {state['position']}, not {position}.")
+        assert back in (0, 1)
         self._taken = position
-        for item, saved in zip(self._passes, state["loaders"], strict=True):
+        for item, saved in zip(self.passes, state["loaders"], strict=True):
             item.resume(saved, back)
-        return ((batch, None) for batch, _, _ in self._steps())
+        return self._steps()
 
-    def _steps(self) -> Iterator[tuple[Any, int, int]]:
-        step = self._one_after_the_other if self.loader.mode == "sequential" else self._side_by_side
-        while self._passes:
-            try:
-                triple = step()
-            except StopIteration:
-                return
+    def _steps(self) -> Iterator[tuple[Any, int | None]]:
+        mode = self.loader.mode
+        while self.passes:
+            batches = []
+            for item in self.passes:
+                batch = next(item, _END)
+                over = all(other.ended for other in self.passes)
+                if batch is _END and mode == "max_size_cycle" and not over:
+                    item.open()
+                    batch = next(item, _END)
+                if batch is _END and (mode != "max_size" or over):
+                    return
+                batches.append(None if batch is _END else batch)
             self._taken += 1
-            yield triple
-
-    def _side_by_side(self) -> tuple[Any, int, int]:
-        batches = []
-        for item in self._passes:
-            try:
-                batch = item.take()
-            except StopIteration:
-                item.batches, item.ended = None, True
-                if self.loader.mode == "min_size" or all(other.ended for other in self._passes):
-                    raise
-                batch = item.take_again() if self.loader.mode == "max_size_cycle" else None
-            batches.append(batch)
-        return tree_unflatten(batches, self.loader._spec), self._taken, 0
-
-    def _one_after_the_other(self) -> tuple[Any, int, int]:
-        for number, item in enumerate(self._passes):
-            if not item.ended:
-                try:
-                    batch = item.take() if item.batches else item.take_again()
-                    return batch, item.position - 1, number
-                except StopIteration:
-                    item.batches, item.ended = None, True
-        raise StopIteration
+            yield tree_unflatten(batches, self.loader._spec), None
 
 
-class _Pass:
+class _Pass(Iterator[Any]):
     """One loader of several: its stream, how far it is, and whether it has ended once."""
 
     def __init__(self, stream: Stream, limit: float) -> None:
@@ -191,16 +164,13 @@ class _Pass:
     def open(self) -> None:
         self.batches, self.position = self.stream.start(), 0
 
-    def take(self) -> Any:
-        if self.batches is None or self.position >= self.limit:
-            raise StopIteration
-        batch, _ = next(self.batches)
-        self.position += 1
-        return batch
-
-    def take_again(self) -> Any:
-        self.open()
-        return self.take()
+    def __next__(self) -> Any:
+        if self.batches is not None and self.position < self.limit:
+            for batch, _ in self.batches:
+                self.position += 1
+                return batch
+        self.batches, self.ended = None, True
+        raise StopIteration
 
     def state_dict(self) -> dict[str, Any]:
         is_open = self.batches is not None
@@ -211,10 +181,9 @@ class _Pass:
         self.batches = self.stream.resume(state["stream"], self.position) if state["open"] else None
 
 
-def stream_of(loader: Any, *, shuffle_allowed: bool = True) -> Stream:
+def stream_of(loader: Any) -> Stream:
     """Return the stream for a loader: a :class:`CombinedStream` for a :class:`CombinedLoader`, else a ``Stream``."""
-    kind: Any = CombinedStream if isinstance(loader, CombinedLoader) else Stream
-    return kind(loader, shuffle_allowed=shuffle_allowed)  # type: ignore[no-any-return]
+    return CombinedStream(loader) if isinstance(loader, CombinedLoader) else Stream(loader)
 
 
 def _is_loader(tree: Any) -> bool:

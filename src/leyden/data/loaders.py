@@ -40,41 +40,32 @@ def check_loader(loader: Any, argument: str) -> None:
         loader: One loader, not a collection of loaders.
         argument: Where it came from, for the message: ``"train_dataloaders"`` or ``"val_dataloader()"``.
     """
-    accepted = "a DataLoader or another iterable of batches"
-    if isinstance(loader, data.Dataset) and not isinstance(loader, data.IterableDataset):
-        fix = "wrap the data set: DataLoader(dataset, batch_size=32)"
-    elif isinstance(loader, (str, bytes)) or not (isinstance(loader, Iterable) or hasattr(type(loader), "__getitem__")):
-        fix = "pass DataLoader(dataset, batch_size=32)"
-    else:
-        return
-    raise TypeError(bad_value(argument, loader, accepted, fix))
+    map_style = isinstance(loader, data.Dataset) and not isinstance(loader, data.IterableDataset)
+    iterable = isinstance(loader, Iterable) or hasattr(type(loader), "__getitem__")
+    if map_style or isinstance(loader, (str, bytes)) or not iterable:
+        accepted = "a DataLoader or another iterable of batches"
+        raise TypeError(bad_value(argument, loader, accepted, "pass DataLoader(dataset, batch_size=32)"))
 
 
-def limit_batches(length: int | None, limit: float | None, argument: str) -> int | float:
+def limit_batches(length: int | None, limit: float, argument: str) -> int | float:
     """Return how many batches of a loader to run.
 
     Args:
         length: Batches in the loader; None if unknown.
-        limit: An int (True is 1) counts batches, a float from 0.0 to 1.0 is a fraction, rounded down; None is 1.0.
+        limit: An int counts batches (True is 1), and so does a float above 1; a float from 0.0 to 1.0 is a fraction,
+            rounded down.
         argument: The name of the Trainer argument, for messages.
 
     Returns:
         The number of batches; ``math.inf`` for all of a loader of unknown length.
 
     Raises:
-        TypeError: The limit is no number.
-        MisconfigurationException: It is out of range, a fraction of an unknown length, or a fraction that gives none.
+        MisconfigurationException: A fraction of an unknown length, or one that gives no batch.
 
     Example:
         >>> limit_batches(10, 1, "limit_val_batches"), limit_batches(10, 1.0, "limit_val_batches")
         (1, 10)
     """
-    accepted = "an int >= 0 (batches) or a float from 0.0 to 1.0 (fraction)"
-    limit = 1.0 if limit is None else limit
-    if not isinstance(limit, (int, float)):
-        raise TypeError(bad_value(argument, limit, accepted))
-    if not (0 <= limit <= 1 or (limit > 1 and float(limit).is_integer())):
-        raise MisconfigurationException(bad_value(argument, limit, accepted))
     total = math.inf if length is None else length
     if isinstance(limit, int) or limit > 1:
         return min(total, int(limit))
@@ -83,25 +74,30 @@ def limit_batches(length: int | None, limit: float | None, argument: str) -> int
     if length is None:
         fix = "give a number of batches as an int, or 1.0 for all"
         raise MisconfigurationException(bad_value(argument, limit, "an int or 1.0: the loader has no length", fix))
-    batches = int(length * limit)
-    if batches == 0:
+    if length * limit < 1:
         raise MisconfigurationException(
             f"`{argument}={limit}` of {length} batches is less than one batch. "
             f"Fix: write {argument}=1 for one batch, or a fraction of at least 1/{length}."
         )
-    return batches
+    return int(length * limit)
 
 
-def samplers(loader: Any) -> Iterator[Any]:
-    """Yield the loader's batch sampler and sampler, and the samplers that these wrap, each once."""
+def samplers(loader: Any) -> list[Any]:
+    """Return the loader's batch sampler and sampler, and the samplers that these wrap, each once."""
     pending = [getattr(loader, "batch_sampler", None), getattr(loader, "sampler", None)]
-    seen: list[Any] = []
-    while pending:
-        sampler = pending.pop(0)
-        if sampler is not None and not any(sampler is other for other in seen):
-            seen.append(sampler)
+    found: dict[int, Any] = {}
+    for sampler in pending:
+        if sampler is not None and id(sampler) not in found:
+            found[id(sampler)] = sampler
             pending.append(getattr(sampler, "sampler", None))
-            yield sampler
+    return list(found.values())
+
+
+def takes_each_once(sampler: Any, dataset: Any) -> bool:
+    """Whether it is PyTorch's own sequential or random sampler, and takes every sample of the data set once."""
+    kind = type(sampler)
+    known = kind is data.SequentialSampler or (kind is data.RandomSampler and not sampler.replacement)
+    return known and len(sampler) == len(sampler.data_source) == len(dataset)
 
 
 def replace(loader: DataLoader[Any], **attributes: Any) -> DataLoader[Any]:
@@ -121,23 +117,24 @@ def without_shuffle(loader: Any) -> Any:
     data set, are returned as they are. To share out the samples too, call :func:`distributed_loader` afterwards.
     """
     sampler = _sampler(loader)
-    plain = not isinstance(sampler, data.Sampler) or isinstance(sampler, (data.SequentialSampler, ShardSampler))
-    distributed = isinstance(sampler, data.DistributedSampler)
-    if plain or (distributed and not sampler.shuffle):
+    if not isinstance(sampler, data.Sampler) or isinstance(sampler, (data.SequentialSampler, ShardSampler)):
         return loader
-    if distributed:
-        ordered = copy.copy(sampler)
+    if isinstance(sampler, data.DistributedSampler):
+        if not sampler.shuffle:
+            return loader
+        ordered: Any = copy.copy(sampler)
         ordered.shuffle = False
+    elif type(sampler) is data.SubsetRandomSampler:
+        ordered = sorted(sampler.indices)
     else:
-        subset = type(sampler) is data.SubsetRandomSampler
-        ordered = sorted(sampler.indices) if subset else data.SequentialSampler(loader.dataset)
+        ordered = data.SequentialSampler(loader.dataset)
     rank_zero_warn(
         "The loader shuffles, but every epoch is to have the same batches (`overfit_batches`): shuffling is turned "
         "off. Fix: DataLoader(..., shuffle=False).",
         stacklevel=3,
         category=PossibleUserWarning,
     )
-    return _with_sampler(loader, ordered, loader.batch_sampler)
+    return _with_sampler(loader, ordered)
 
 
 def distributed_loader(loader: Any, rank: int, world_size: int, mode: str) -> Any:
@@ -159,32 +156,23 @@ def distributed_loader(loader: Any, rank: int, world_size: int, mode: str) -> An
     """
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, data.IterableDataset):
         return loader
-    batch_sampler: Any = copy.copy(loader.batch_sampler)
-    if mode == "predict" and isinstance(batch_sampler, data.BatchSampler):
-        batch_sampler.drop_last = False
-    sampler, train = _sampler(loader), mode == "train"
+    sampler = _sampler(loader)
+    if mode == "predict" and isinstance(loader.batch_sampler, data.BatchSampler):
+        loader = _with_sampler(loader, sampler, drop_last=False)
     if world_size == 1 or any(isinstance(item, (data.DistributedSampler, ShardSampler)) for item in samplers(loader)):
-        return _with_sampler(loader, sampler, batch_sampler) if mode == "predict" and sampler is not None else loader
+        return loader
+    train = mode == "train"
     if sampler is None:  # a batch sampler that wraps none: deal out its batches
-        return replace(loader, batch_sampler=ShardSampler(batch_sampler, rank, world_size, wrap=train))
-    shuffle = (
-        type(sampler) is data.RandomSampler
-        and not sampler.replacement
-        and sampler.num_samples == len(sampler.data_source)
-    )
-    if shuffle or type(sampler) is data.SequentialSampler:
+        return replace(loader, batch_sampler=ShardSampler(loader.batch_sampler, rank, world_size, wrap=train))
+    if takes_each_once(sampler, loader.dataset):
         if train:
-            shares: dict[str, Any] = {
-                "num_replicas": world_size,
-                "rank": rank,
-                "shuffle": shuffle,
-                "seed": _global_seed(),
-            }
-            shard: Any = data.DistributedSampler(loader.dataset, drop_last=loader.drop_last, **shares)
-            return _with_sampler(loader, shard, batch_sampler)
-        sampler = data.SequentialSampler(loader.dataset)  # type: ignore[arg-type]
-    shard = ShardSampler(sampler, rank, world_size, wrap=train, drop_last=loader.drop_last)
-    return _with_sampler(loader, shard, batch_sampler)
+            shuffle = type(sampler) is data.RandomSampler
+            shard: Any = data.DistributedSampler(
+                loader.dataset, world_size, rank, shuffle=shuffle, seed=_global_seed(), drop_last=loader.drop_last
+            )
+            return _with_sampler(loader, shard)
+        sampler = data.SequentialSampler(loader.dataset)
+    return _with_sampler(loader, ShardSampler(sampler, rank, world_size, wrap=train, drop_last=loader.drop_last))
 
 
 class ShardSampler(data.Sampler[Any]):
@@ -252,10 +240,10 @@ def _sampler(loader: Any) -> Any:
     return loader.batch_sampler.sampler if isinstance(loader.batch_sampler, data.BatchSampler) else None
 
 
-def _with_sampler(loader: DataLoader[Any], sampler: Any, batch_sampler: Any) -> DataLoader[Any]:
+def _with_sampler(loader: DataLoader[Any], sampler: Any, **batching: Any) -> DataLoader[Any]:
+    """Return a copy of ``loader`` with another sampler; ``batching`` is set in it and in its batch sampler."""
     if loader.batch_sampler is None:
         return replace(loader, sampler=sampler)
-    batch_sampler = copy.copy(batch_sampler)
-    batch_sampler.sampler = sampler
-    drop_last = loader.drop_last and batch_sampler.drop_last
-    return replace(loader, sampler=sampler, batch_sampler=batch_sampler, drop_last=drop_last)
+    batch_sampler = copy.copy(loader.batch_sampler)
+    vars(batch_sampler).update(batching, sampler=sampler)
+    return replace(loader, sampler=sampler, batch_sampler=batch_sampler, **batching)

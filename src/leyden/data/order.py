@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
-from leyden.data.loaders import loader_length, replace, samplers, without_shuffle
+from leyden.data.loaders import loader_length, replace, samplers
 from leyden.data.tensors import gathered
 from leyden.errors import MisconfigurationException, PossibleUserWarning
 from leyden.utils.rank import rank_zero_warn
@@ -38,9 +38,11 @@ class Stream:
     not yet asked for one more, ``resume(state, length)`` gives an iterator that is at its end, and asking it for one
     more draws what the sampler draws when it runs out.
 
+    Attributes:
+        kept: Persistent workers were alive when the run that is continued was interrupted.
+
     Args:
         loader: A ``DataLoader`` or any iterable of batches.
-        shuffle_allowed: False takes the samples of a shuffling ``DataLoader`` in order, with a warning.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -51,30 +53,23 @@ class Stream:
         [[4]]
     """
 
-    def __init__(self, loader: Iterable[Any], *, shuffle_allowed: bool = True) -> None:
+    def __init__(self, loader: Iterable[Any]) -> None:
         self.loader: Any = loader
-        self._source: Any = self.loader if shuffle_allowed else without_shuffle(loader)
-        self._start: dict[str, Any] | None = None
-        self._first: dict[str, Any] | None = None
-        self._fresh = True
-        kind: Any = type(self._source)
-        self.seekable: bool = (
-            isinstance(self._source, DataLoader)
-            and not isinstance(self._source.dataset, IterableDataset)
-            and (kind.__iter__, kind._get_iterator) == (DataLoader.__iter__, DataLoader._get_iterator)
-        )
-        # Samplers of torch draw from its generators alone; for others Python's and numpy's states are captured too.
-        known = all(type(sampler).__module__.startswith("torch.") for sampler in samplers(self._source))
-        self._foreign = not (self.seekable and known)
+        self.kept = False
+        self._start: dict[str, Any] | None = None  # the random state before iter(loader)
+        self._first: dict[str, Any] | None = None  # and that before the first batch
+        self._fresh = True  # no persistent workers were alive before the epoch
+        map_style = isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset)
+        self.seekable = map_style and type(loader).__iter__ is DataLoader.__iter__
 
     @property
     def length(self) -> int | None:
         """Batches per epoch; None if the loader does not know."""
-        return loader_length(self._source)
+        return loader_length(self.loader)
 
     def set_epoch(self, epoch: int) -> None:
         """Call ``set_epoch(epoch)`` on the batch sampler, the sampler and what they wrap, where it exists."""
-        for sampler in samplers(self._source):
+        for sampler in samplers(self.loader):
             if callable(getattr(sampler, "set_epoch", None)):
                 sampler.set_epoch(epoch)
 
@@ -84,15 +79,18 @@ class Stream:
         Returns:
             Pairs of a batch and its number of samples, None where the sampler does not tell it.
         """
-        self._fresh = not _keeps_workers(self._source) or self._source._iterator is None
+        self._fresh = not _keeps_workers(self.loader) or self.loader._iterator is None
         self._start, self._first = self._capture(), None
-        batches = self._open()
-        return self._epoch(batches, self._sizes(batches))
+        return self._epoch(self._open())
+
+    def close(self) -> None:
+        """Let go of persistent workers: ended here they end at once, left to the garbage collector after seconds."""
+        if _keeps_workers(self.loader):
+            self.loader._iterator = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what :meth:`resume` needs about the current epoch; plain types and tensors only."""
         return {
-            "kind": type(self._source).__name__,
             "samples": self._samples(),
             "workers": self._workers(),
             "fresh": self._fresh,
@@ -112,11 +110,11 @@ class Stream:
         if now != then:
             text = "a data set of length {} and {} random generators of its own"
             raise MisconfigurationException(
-                f"This {type(self._source).__name__} has {text.format(*now)}; the loader of the checkpoint had "
-                f"{text.format(*then)}, so the order of its samples cannot be continued. Fix: resume with the same data "
-                "and loader, or load the weights alone and start a new run."
+                f"The order of samples cannot be continued: the loader has {text.format(*now)}; at the checkpoint it had "
+                f"{text.format(*then)}. Fix: resume with the same data and loader, or start anew from the weights alone."
             )
         self._set_generators(state["generators"])
+        self.kept = state["start"] is not None
 
     def resume(self, state: Mapping[str, Any], position: int) -> Iterator[tuple[Any, int | None]]:
         """Continue an epoch after its first ``position`` batches.
@@ -140,18 +138,23 @@ class Stream:
         batches = self._seek(position, state["workers"][0] > 0) if self.seekable else self._skip(position)
         if self._workers() == tuple(state["workers"]):  # with other workers the sampler is ahead by another distance
             self._set_generators(state["generators"])
-        return self._epoch(batches, self._sizes(batches, position))
+        return self._epoch(batches, position)
 
     def _open(self) -> Iterator[Any]:
-        batches = gathered(self._source)
-        if batches is None:
-            return iter(self._source)
-        _draw_base_seed(self._source)
-        return batches
+        batches: Any = gathered(self.loader)
+        if batches is not None:
+            _draw_base_seed(self.loader)
+        elif self.kept and self._fresh and _keeps_workers(self.loader):  # workers that live draw no base seed
+            batches = self.loader._iterator = iter(replace(self.loader, generator=torch.Generator()))
+        else:
+            batches = iter(self.loader)
+        return batches  # type: ignore[no-any-return]
 
     def _seek(self, position: int, had_workers: bool) -> Iterator[Any]:
         """Draw the indices of the epoch again, pass over ``position`` of them, iterate a copy that owns the rest."""
-        loader, index_sampler = self._source, self._source._index_sampler
+        loader, index_sampler = self.loader, self.loader._index_sampler
+        base = torch.Generator()  # the copy draws the epoch's base seed from here and leaves all others alone
+        base.set_state((loader.generator or torch.default_generator).get_state())
         indices = iter(index_sampler)
         if self._first is not None:
             self._restore(self._first)
@@ -163,57 +166,53 @@ class Stream:
         batches: Any = gathered(loader, indices)
         if batches is None:
             attribute = "sampler" if loader.batch_sampler is None else "batch_sampler"
-            rest = {attribute: itertools.islice(indices, None), "generator": self._base_generator()}
-            batches = iter(replace(loader, **rest))
+            batches = iter(replace(loader, **{attribute: itertools.islice(indices, None), "generator": base}))
         if _keeps_workers(loader):
             batches._index_sampler = index_sampler
             loader._iterator = batches
         return batches  # type: ignore[no-any-return]
 
     def _skip(self, position: int) -> Iterator[Any]:
-        batches: Iterator[Any] = iter(self._source)
+        batches: Iterator[Any] = iter(self.loader)
         if self._first is not None:
             self._restore(self._first)
         if position:
             rank_zero_warn(
-                f"{type(self._source).__name__} cannot seek: the first {position} batches of the epoch are read again "
-                "and dropped, and what it draws between batches may differ. Use a DataLoader over a map-style data set "
-                "(without an __iter__ of its own) to continue at once and exactly.",
+                f"{type(self.loader).__name__} cannot seek: the first {position} batches of the epoch are read again and "
+                "dropped, and what it draws between batches may differ. Fix: a DataLoader over a map-style data set.",
                 stacklevel=3,
                 category=PossibleUserWarning,
             )
             _advance(batches, position)
         return batches
 
-    def _epoch(self, batches: Iterator[Any], sizes: Iterator[int | None]) -> Iterator[tuple[Any, int | None]]:
+    def _epoch(self, batches: Iterator[Any], position: int = 0) -> Iterator[tuple[Any, int | None]]:
+        sizes = self._sizes(batches, position)
         # Without workers a sampler draws at the first `next`, maybe after the caller has drawn since `iter`.
-        if self._first is None and not getattr(self._source, "num_workers", 0):
+        if self._first is None and not getattr(self.loader, "num_workers", 0):
             self._first = self._capture()
         yield from zip(batches, sizes, strict=False)
 
-    def _sizes(self, batches: Any, position: int = 0) -> Iterator[int | None]:
+    def _sizes(self, batches: Any, position: int) -> Iterator[int | None]:
         """Yield the number of samples of each batch; asked for after the batch."""
-        if not self.seekable:
-            return itertools.repeat(None)
-        sampler = self._source._index_sampler
-        if self._foreign and not self._source.num_workers:
-            return _watched(batches) if hasattr(batches, "_sampler_iter") else itertools.repeat(None)
+        sampler: Any = self.loader._index_sampler if self.seekable else None
+        if sampler is not None and hasattr(batches, "_sampler_iter") and not self.loader.num_workers:
+            batches._sampler_iter, taken = itertools.tee(batches._sampler_iter)
+            return (len(indices) if isinstance(indices, list) else None for indices in taken)
         samples = loader_length(sampler.sampler) if type(sampler) is BatchSampler else None
         if samples is None:
             return itertools.repeat(None)
-        whole, rest = divmod(samples, sampler.batch_size)
-        last = (rest,) if rest and not sampler.drop_last else ()
-        sizes = itertools.chain(itertools.repeat(sampler.batch_size, whole), last, itertools.repeat(None))
-        return itertools.islice(sizes, position, None)
+        starts = range(position * sampler.batch_size, samples, sampler.batch_size)
+        return itertools.chain((min(sampler.batch_size, samples - start) for start in starts), itertools.repeat(None))
 
     def _samples(self) -> int | None:
-        return loader_length(self._source.dataset if isinstance(self._source, DataLoader) else self._source)
+        return loader_length(self.loader.dataset if isinstance(self.loader, DataLoader) else self.loader)
 
     def _workers(self) -> tuple[int, int]:
-        return getattr(self._source, "num_workers", 0), getattr(self._source, "prefetch_factor", None) or 0
+        return getattr(self.loader, "num_workers", 0), getattr(self.loader, "prefetch_factor", None) or 0
 
     def _generators(self) -> list[torch.Generator]:
-        owners = (self._source, *samplers(self._source))
+        owners = (self.loader, *samplers(self.loader))
         found = [value for owner in owners for value in getattr(owner, "__dict__", {}).values()]
         return list({id(value): value for value in found if isinstance(value, torch.Generator)}.values())
 
@@ -221,37 +220,13 @@ class Stream:
         for generator, state in zip(self._generators(), states, strict=False):
             generator.set_state(state.cpu())
 
-    def _base_generator(self) -> torch.Generator:
-        """Return a generator from which ``iter`` draws the epoch's base seed, so that it leaves all others alone."""
-        assert self._start is not None
-        owned = dict(zip(map(id, self._generators()), self._start["generators"], strict=False))
-        base = torch.Generator()
-        base.set_state(owned.get(id(self._source.generator), self._start["torch"]).cpu())
-        return base
-
     def _capture(self) -> dict[str, Any]:
-        state = capture_rng(include_cuda=False) if self._foreign else {"torch": torch.get_rng_state()}
-        return state | {"generators": [generator.get_state() for generator in self._generators()]}
+        generators = [generator.get_state() for generator in self._generators()]
+        return capture_rng(include_cuda=False) | {"generators": generators}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        if "python" in state:
-            restore_rng(state)
-        else:
-            torch.set_rng_state(state["torch"].cpu())
+        restore_rng(state)
         self._set_generators(state["generators"])
-
-
-def _watched(batches: Any) -> Iterator[int | None]:
-    """Yield the length of the list of indices that the iterator ``batches`` took last."""
-    last: list[int | None] = [None]
-
-    def watch(lists: Iterator[Any]) -> Iterator[Any]:
-        for indices in lists:
-            last[0] = len(indices) if hasattr(indices, "__len__") else None
-            yield indices
-
-    batches._sampler_iter = watch(batches._sampler_iter)
-    return (last[0] for _ in itertools.repeat(None))
 
 
 def _keeps_workers(loader: Any) -> bool:

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.utils import data
 from torch.utils.data._utils.collate import collate_tensor_fn, default_collate_fn_map
 
+from leyden.data.loaders import takes_each_once
+
 # Types for which gathering rows and stacking rows are known to agree.
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128)
 _DTYPES = frozenset((*_FLOATS, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool))
@@ -30,17 +32,13 @@ def gathered(loader: Any, indices: Iterator[list[int]] | None = None) -> Iterato
         loader: Any loader.
         indices: The lists of indices to take, one for each batch; None for a whole epoch.
     """
-    if (
-        type(loader) is not data.DataLoader
-        or loader.num_workers
-        or loader.pin_memory
-        or loader.timeout
-        or type(loader.batch_sampler) is not data.BatchSampler
-        or loader.collate_fn is not data.default_collate
-        or default_collate_fn_map.get(Tensor) is not collate_tensor_fn
-    ):
+    if type(loader) is not data.DataLoader or default_collate_fn_map.get(Tensor) is not collate_tensor_fn:
+        return None
+    ways = (loader.num_workers, loader.pin_memory, loader.timeout, loader.collate_fn, type(loader.batch_sampler))
+    if ways != (0, False, 0, data.default_collate, data.BatchSampler):
         return None
     dataset: Any = loader.dataset
+    batch_sampler: Any = loader.batch_sampler
     subset = None
     if type(dataset) is data.Subset:
         dataset, subset = dataset.dataset, _as_rows(dataset.indices, dataset.dataset)
@@ -48,9 +46,9 @@ def gathered(loader: Any, indices: Iterator[list[int]] | None = None) -> Iterato
             return None
     if type(dataset) is not data.TensorDataset or not all(map(_is_plain, dataset.tensors)):
         return None
-    if indices is None and _is_simple(loader.batch_sampler.sampler, len(loader.dataset)):  # type: ignore[arg-type]
+    if indices is None and takes_each_once(batch_sampler.sampler, loader.dataset):
         return _pick(dataset.tensors, _split(loader, subset))
-    return _listed(loader.dataset, dataset.tensors, subset, iter(loader.batch_sampler) if indices is None else indices)
+    return _listed(loader.dataset, dataset.tensors, subset, iter(batch_sampler) if indices is None else indices)
 
 
 def _pick(tensors: Sequence[Tensor], batches: Iterator[Tensor]) -> Iterator[list[Tensor]]:
@@ -93,11 +91,6 @@ def _listed(
         yield columns
 
 
-def _is_simple(sampler: Any, length: int) -> bool:
-    random = type(sampler) is data.RandomSampler and not sampler.replacement
-    return (random or type(sampler) is data.SequentialSampler) and len(sampler) == len(sampler.data_source) == length
-
-
 def _is_plain(tensor: Tensor) -> bool:
     return (
         type(tensor) is Tensor
@@ -114,6 +107,5 @@ def _as_rows(indices: Any, dataset: Any) -> Tensor | None:
         rows = torch.as_tensor(indices)
     except (TypeError, ValueError, RuntimeError):
         return None
-    if rows.dtype is not torch.int64 or rows.dim() != 1 or rows.device.type != "cpu" or not len(rows):
-        return None
-    return rows if rows.min() >= 0 and rows.max() < len(dataset) else None
+    plain = rows.dtype is torch.int64 and rows.dim() == 1 and rows.device.type == "cpu" and len(rows) > 0
+    return rows if plain and rows.min() >= 0 and rows.max() < len(dataset) else None

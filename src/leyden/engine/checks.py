@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
@@ -12,23 +12,29 @@ from leyden.data.combined import CombinedLoader
 from leyden.engine.config import raise_all
 from leyden.engine.loading import check_leaves, several_loaders, takes_loader
 from leyden.engine.signatures import check_hooks
-from leyden.engine.states import TrainerFn
+from leyden.engine.states import RunningStage, TrainerFn
 from leyden.errors import MisconfigurationException, PossibleUserWarning
 from leyden.utils.overrides import is_overridden
 
 if TYPE_CHECKING:
     from leyden.engine.run import Run
 
+NEEDED_BY_FIT = {
+    "training_step": "`def training_step(self, batch, batch_idx)` that returns the loss (a `validation_step` alone does "
+    "not train)",
+    "configure_optimizers": "`def configure_optimizers(self)` that returns, for example, "
+    "torch.optim.Adam(self.parameters(), lr=1e-3)",
+}
+WITHOUT_EFFECT_IN_MANUAL = {
+    "gradient_clip_val": (0, "call `self.clip_gradients(optimizer, ...)` in `training_step`"),
+    "accumulate_grad_batches": (1, "step the optimizer on every n-th batch in `training_step`"),
+}
+
 
 def check_run(run: Run) -> None:
     """Raise one error with everything about module, data and arguments that cannot work."""
-    checks: dict[TrainerFn, Callable[[Run], Iterator[Exception]]] = {
-        TrainerFn.FITTING: check_fit,
-        TrainerFn.VALIDATING: lambda run: check_evaluation(run, "validation", "val"),
-        TrainerFn.TESTING: lambda run: check_evaluation(run, "test", "test"),
-        TrainerFn.PREDICTING: check_predict,
-    }
-    raise_all([*checks[run.fn](run), *check_hooks(run)])
+    check = check_fit if run.fn is TrainerFn.FITTING else check_evaluation
+    raise_all([*check(run), *check_hooks(run)])
 
 
 def check_constructed(kind: str, model: Any) -> None:
@@ -51,112 +57,61 @@ def overrides(run: Run, name: str) -> bool:
 
 def check_fit(run: Run) -> Iterator[Exception]:
     """What fit needs."""
-    module, kind = run.module, name_of(run.module)
-    supervised = is_supervised(module)
-    if not supervised and not overrides(run, "training_step"):
-        yield MisconfigurationException(
-            f"{kind} has no `training_step`. Fix: `def training_step(self, batch, batch_idx)` that returns the loss"
-            + (" (a `validation_step` alone is not enough to train)." if overrides(run, "validation_step") else ".")
-        )
-    if not supervised and not overrides(run, "configure_optimizers"):
-        yield MisconfigurationException(
-            f"{kind} has no `configure_optimizers`. Fix: `def configure_optimizers(self)` that returns, for example, "
-            "torch.optim.Adam(self.parameters(), lr=1e-3)."
-        )
-    if not run.sources.is_defined("train", module, run.datamodule):
-        yield MisconfigurationException(
-            "There is no training data: neither `train_dataloaders` nor a data module was passed, and "
-            f"{kind} has no `train_dataloader`. Fix: trainer.fit(model, DataLoader(dataset, batch_size=32))."
-        )
-    for prefix in ("train", "val"):
-        yield from check_given(run, prefix)
-    yield from check_several(run, "validation", "val")
-    if not module.automatic_optimization:
-        yield from check_manual(run)
+    for name, fix in NEEDED_BY_FIT.items():
+        if not overrides(run, name) and not is_supervised(run.module):
+            yield MisconfigurationException(f"{name_of(run.module)} has no `{name}`. Fix: {fix}.")
+    yield from check_loaders(run, "train", "training")
+    yield from check_loaders(run, "val", "validation")
+    for name, (off, fix) in WITHOUT_EFFECT_IN_MANUAL.items():
+        value = getattr(run.arguments, name)
+        if not run.module.automatic_optimization and value is not None and value > off:
+            yield MisconfigurationException(f"`{name}={value}` has no effect in manual optimization. Fix: {fix}.")
     warn_about_validation(run)
 
 
-def check_manual(run: Run) -> Iterator[Exception]:
-    """What manual optimization excludes."""
-    arguments = run.arguments
-    if arguments.gradient_clip_val is not None and arguments.gradient_clip_val > 0:
+def check_evaluation(run: Run) -> Iterator[Exception]:
+    """What validate, test and predict need."""
+    prefix, fn = RunningStage(run.fn.value).dataloader_prefix, run.fn.value
+    name = "validation" if prefix == "val" else prefix
+    enough = overrides(run, "forward") if prefix == "predict" else is_supervised(run.module)
+    if not overrides(run, f"{name}_step") and not enough:
+        or_forward = " or `def forward(self, batch)`" if prefix == "predict" else ""
         yield MisconfigurationException(
-            f"`gradient_clip_val={arguments.gradient_clip_val}` has no effect in manual optimization. "
-            "Fix: call `self.clip_gradients(optimizer, ...)` in `training_step`."
+            f"{name_of(run.module)} has no `{name}_step` for `trainer.{fn}` to run. "
+            f"Fix: `def {name}_step(self, batch, batch_idx)`{or_forward}."
         )
-    if arguments.accumulate_grad_batches != 1:
+    yield from check_loaders(run, prefix, name)
+
+
+def check_loaders(run: Run, prefix: str, name: str) -> Iterator[Exception]:
+    """Loaders that are missing, that are none, or that a step cannot tell apart."""
+    given, argument = run.sources.given.get(prefix), run.sources.argument(prefix, run.fn)
+    needed = prefix != "val" or run.fn is not TrainerFn.FITTING
+    if needed and not run.sources.is_defined(prefix, run.module, run.datamodule):
         yield MisconfigurationException(
-            f"`accumulate_grad_batches={arguments.accumulate_grad_batches}` has no effect in manual optimization. "
-            "Fix: step the optimizer on every n-th batch in `training_step`."
+            f"There is no data for `trainer.{run.fn.value}`: `{argument}` was not passed, and neither a data module nor "
+            f"{name_of(run.module)} has `{prefix}_dataloader`. "
+            f"Fix: trainer.{run.fn.value}(model, {argument}=DataLoader(dataset, batch_size=32))."
         )
-
-
-def check_given(run: Run, prefix: str) -> Iterator[Exception]:
-    """Loaders that were passed and are none."""
-    given = run.sources.given.get(prefix)
-    if given is not None:
-        try:
-            check_leaves(given, run.sources.argument(prefix, run.fn))
-        except TypeError as error:
-            yield error
-
-
-def check_several(run: Run, name: str, prefix: str) -> Iterator[Exception]:
-    """Several loaders that were passed, and a step that cannot tell them apart."""
-    given, method = run.sources.given.get(prefix), getattr(run.module, f"{name}_step")
-    several = isinstance(given, (list, tuple, dict)) and len(CombinedLoader(given, "sequential").flattened) > 1
-    if several and overrides(run, f"{name}_step") and not takes_loader(method):
+    if given is None:
+        return
+    try:
+        check_leaves(given, argument)
+    except TypeError as error:
+        yield error
+    several = prefix != "train" and len(CombinedLoader(given, "sequential").flattened) > 1
+    if several and overrides(run, f"{name}_step") and not takes_loader(getattr(run.module, f"{name}_step")):
         yield several_loaders(name)
 
 
 def warn_about_validation(run: Run) -> None:
     """Legal, but probably not meant: a validation step without data, or data without a step."""
-    has_step = overrides(run, "validation_step") or is_supervised(run.module)
-    has_data = run.sources.is_defined("val", run.module, run.datamodule)
-    if has_data and not has_step:
-        warn(
-            f"There is validation data, but {type(run.module).__name__} has no `validation_step`: nothing is "
-            "validated. Fix: `def validation_step(self, batch, batch_idx)`.",
-            PossibleUserWarning,
-            stacklevel=2,
+    has_step, has_data = overrides(run, "validation_step"), run.sources.is_defined("val", run.module, run.datamodule)
+    if has_step != has_data and not is_supervised(run.module):
+        missing = "there is no validation data" if has_step else f"{name_of(run.module)} has no `validation_step`"
+        fix = (
+            "trainer.fit(model, train, val_dataloaders=...)"
+            if has_step
+            else "def validation_step(self, batch, batch_idx)"
         )
-    if has_step and not has_data and not is_supervised(run.module):
-        warn(
-            f"{type(run.module).__name__} has a `validation_step`, but there is no validation data: nothing is "
-            "validated. Fix: trainer.fit(model, train, val_dataloaders=...).",
-            PossibleUserWarning,
-            stacklevel=2,
-        )
-
-
-def check_evaluation(run: Run, name: str, prefix: str) -> Iterator[Exception]:
-    """What validate and test need."""
-    method, kind = f"{name}_step", type(run.module).__name__
-    if not overrides(run, method) and not is_supervised(run.module):
-        yield MisconfigurationException(
-            f"{kind} has no `{method}`, which `trainer.{run.fn.value}` runs. "
-            f"Fix: `def {method}(self, batch, batch_idx)`."
-        )
-    yield from check_data(run, prefix)
-    yield from check_several(run, name, prefix)
-
-
-def check_predict(run: Run) -> Iterator[Exception]:
-    """What predict needs."""
-    if not overrides(run, "predict_step") and not overrides(run, "forward"):
-        yield MisconfigurationException(
-            f"{type(run.module).__name__} has neither `predict_step` nor `forward`, so it cannot predict. "
-            "Fix: `def forward(self, batch)`."
-        )
-    yield from check_data(run, "predict")
-    yield from check_several(run, "predict", "predict")
-
-
-def check_data(run: Run, prefix: str) -> Iterator[Exception]:
-    """Data to evaluate on."""
-    if not run.sources.is_defined(prefix, run.module, run.datamodule):
-        yield MisconfigurationException(
-            f"There is no data for `trainer.{run.fn.value}`: no `dataloaders` and no data module with "
-            f"`{prefix}_dataloader` was passed. Fix: trainer.{run.fn.value}(model, dataloaders=...)."
-        )
-    yield from check_given(run, prefix)
+        warn(f"Nothing is validated: {missing}. Fix: `{fix}`.", PossibleUserWarning, stacklevel=2)

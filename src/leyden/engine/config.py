@@ -5,148 +5,108 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from functools import wraps
-from numbers import Integral, Real
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec
 from warnings import warn
 
+import numpy as np
+
 from leyden.core.callback import Callback
+from leyden.core.logger import Logger
+from leyden.core.profiler import Profiler
 from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value, nearest, single_or_all
+from leyden.runtime.accelerators import Accelerator
+from leyden.runtime.strategies.base import Strategy
 from leyden.utils.duration import ACCEPTED as DURATION
 from leyden.utils.duration import parse_duration
 
-if TYPE_CHECKING:
-    from leyden.core.logger import Logger
-    from leyden.core.profiler import Profiler
-    from leyden.runtime.accelerators import Accelerator
-    from leyden.runtime.strategies.base import Strategy
-
 P = ParamSpec("P")
-Check = Callable[[Any], str]
-"""Returns an empty string, or what is accepted."""
-Limit = int | float | None
+Number = int | float
 ENVIRONMENT_PREFIX = "PL_TRAINER_"
 
 
-def _is_int(value: Any) -> bool:
+class Rule(NamedTuple):
+    """What an argument accepts beside the None of its annotation, and the types of the errors about all else."""
+
+    accepted: str
+    holds: Callable[[Any], bool]
+    error: type[Exception] = MisconfigurationException
+    no_number: type[Exception] | None = None
+    """For what is no number at all; None: as for numbers."""
+
+
+def is_int(value: Any) -> bool:
+    """Whether a value is an int and no bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def at_least(minimum: int, optional: bool = False) -> Check:
-    """Accept an int from ``minimum`` on (and None)."""
-    text = f"an int >= {minimum}" + (" or None" if optional else "")
-    return lambda value: "" if (optional and value is None) or (_is_int(value) and value >= minimum) else text
+def is_fraction(value: Any) -> bool:
+    """Whether a value is a float from 0.0 to 1.0."""
+    return isinstance(value, float) and 0.0 <= value <= 1.0
 
 
-def flag(optional: bool = False) -> Check:
-    """Accept True and False (and None)."""
-    text = "True, False or None" if optional else "True or False"
-    return lambda value: "" if isinstance(value, bool) or (optional and value is None) else text
+def is_limit(value: Any) -> bool:
+    """Whether a value is a fraction or a number of batches; 2.0 is 2 batches, and True is one."""
+    return is_fraction(value) or (isinstance(value, (int, float)) and value >= 0 and value == value // 1)
 
 
-def limit(optional: bool = True) -> Check:
-    """Accept a fraction or a number of batches (and None); True is one batch."""
-    text = "a fraction 0.0-1.0, or a number of batches (int >= 0)" + (", or None" if optional else "")
-
-    def check(value: Any) -> str:
-        whole = isinstance(value, int) and value >= 0
-        part = isinstance(value, float) and (0.0 <= value <= 1.0 or (value > 1.0 and value.is_integer()))
-        return "" if whole or part or (optional and value is None) else text
-
-    return check
-
-
-def _one_of(*names: Any) -> Check:
-    text = ", ".join(repr(name) for name in names)
-    return lambda value: (
-        "" if any(value is name or (isinstance(value, str) and value == name) for name in names) else text
-    )
-
-
-def _duration(value: Any) -> bool:
+def is_duration(value: Any) -> bool:
+    """Whether a value is a length of time."""
     try:
-        parse_duration("duration", value)
+        return parse_duration("duration", value) is not None
     except MisconfigurationException:
         return False
-    return True
 
 
-def _val_check_interval(value: Any) -> str:
-    part = isinstance(value, float) and 0.0 <= value <= 1.0
-    good = value is None or part or (_is_int(value) and value >= 1) or _duration(value)
-    return "" if good else f"a fraction 0.0-1.0 of an epoch, a number of batches (int >= 1), {DURATION}"
+def listed(value: Any) -> list[Any]:
+    """One object, several or None, as a list of our own."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
 
 
-def _fast_dev_run(value: Any) -> str:
-    good = isinstance(value, bool) or (_is_int(value) and value >= 0)
-    return "" if good else "True, False or a number of batches (int >= 0)"
+def are(kind: type) -> Callable[[Any], bool]:
+    """Whether one object, or each of several, is an instance of ``kind``."""
+    return lambda value: all(isinstance(item, kind) for item in listed(value))
 
 
-def _number(value: Any) -> str:
-    good = value is None or (isinstance(value, Real) and not isinstance(value, bool) and value == value)  # no NaN
-    return "" if good else "a number, or None (no clipping)"
+def at_least(minimum: int, no_number: type[Exception] | None = None) -> Rule:
+    """Accept an int from ``minimum`` on."""
+    return Rule(f"an int >= {minimum}", lambda value: is_int(value) and value >= minimum, no_number=no_number)
 
 
-def _clip_algorithm(value: Any) -> str:
-    good = value is None or (isinstance(value, str) and value.lower() in ("norm", "value"))
-    return "" if good else "'norm', 'value' or None"
+def one_of(*choices: Any) -> Rule:
+    """Accept one of these names or constants."""
+    names = [repr(choice) for choice in choices]
+    return Rule(" or ".join(names), lambda value: repr(value) in names, ValueError)
 
 
-def _callbacks(value: Any) -> str:
-    items = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
-    good = all(isinstance(item, Callback) for item in items)
-    return "" if good else "a Callback instance, a list of Callback instances (not classes), or None"
+ANYTHING = Rule("", lambda value: True)  # resolve checks it
+FLAG = Rule("True or False", lambda value: isinstance(value, bool))
+LIMIT = Rule("a fraction 0.0-1.0, or a number of batches (int >= 0)", is_limit, no_number=TypeError)
+TIME = Rule(DURATION, is_duration)
+INTERVAL = Rule(
+    f"a fraction 0.0-1.0 of an epoch, a number of batches (int >= 1), {DURATION}",
+    lambda value: is_fraction(value) or (is_int(value) and value >= 1) or is_duration(value),
+)
+FAST = Rule("True, False or a number of batches (int >= 0)", lambda value: isinstance(value, int) and value >= 0)
+NUMBER = Rule("a number", lambda value: is_int(value) or (isinstance(value, float) and not isnan(value)), TypeError)
+CLIP_ALGORITHM = Rule("'norm' or 'value'", lambda value: str(value).lower() in ("norm", "value"))
+CALLBACKS = Rule("a Callback instance, or a list of Callback instances (not classes)", are(Callback), TypeError)
+LOGGER = Rule("True, False or Logger instances", lambda value: isinstance(value, bool) or are(Logger)(value), TypeError)
+PROFILER = Rule("a Profiler instance (names come later)", lambda value: isinstance(value, Profiler))
+PATH = Rule("a path or a URL", lambda value: isinstance(value, (str, os.PathLike)), TypeError)
 
 
-def _logger(value: Any) -> str:
-    from leyden.core.logger import Logger
-
-    if value is None or isinstance(value, (bool, Logger)):
-        return ""
-    good = isinstance(value, Iterable) and not isinstance(value, str) and all(isinstance(v, Logger) for v in value)
-    return "" if good else "True, False, a Logger instance, a list of them, or None"
-
-
-def _profiler(value: Any) -> str:
-    from leyden.core.profiler import Profiler
-
-    good = value is None or isinstance(value, Profiler)
-    return "" if good else "a Profiler instance or None (the names 'simple', 'advanced' and 'pytorch' come later)"
-
-
-def _path(value: Any) -> str:
-    return "" if value is None or isinstance(value, (str, os.PathLike)) else "a path, a URL, or None"
-
-
-def _max_time(value: Any) -> str:
-    return "" if value is None or _duration(value) else f"{DURATION}, or None"
-
-
-def _anything(value: Any) -> str:
-    return ""
-
-
-def argument(
-    default: Any,
-    doc: str,
-    check: Check = _anything,
-    error: type[Exception] = MisconfigurationException,
-    no_number: type[Exception] | None = None,
-) -> Any:
-    """Declare an argument: its default, what it does, what it accepts, and the type of the error.
-
-    Args:
-        default: The default.
-        doc: One line for the docstring.
-        check: What is accepted; arguments that :mod:`leyden.runtime.resolve` checks have none here.
-        error: The type of the error.
-        no_number: The type of the error for what is no number at all; default: ``error``.
-    """
-    return field(default=default, metadata={"doc": doc, "check": check, "errors": (error, no_number or error)})
+def argument(default: Any, doc: str, rule: Rule = ANYTHING) -> Any:
+    """Declare an argument: its default, what it does, what it accepts."""
+    return field(default=default, metadata={"doc": doc, "rule": rule})
 
 
 @dataclass(kw_only=True)
@@ -161,73 +121,59 @@ class TrainerArguments:
         None, "'32-true' (default), '64-true', 'bf16-mixed', 'bf16-true', '16-mixed', '16-true'."
     )
     logger: Logger | Iterable[Logger] | bool | None = argument(
-        None, "True or None: the default logger; False: none; or loggers of your own.", _logger, TypeError
+        None, "True or None: the default logger; False: none; or loggers of your own.", LOGGER
     )
-    callbacks: list[Callback] | Callback | None = argument(None, "Callbacks, in order.", _callbacks, TypeError)
-    fast_dev_run: int | bool = argument(False, "Run n batches of each loop and save nothing; True is 1.", _fast_dev_run)
+    callbacks: list[Callback] | Callback | None = argument(None, "Callbacks, in order.", CALLBACKS)
+    fast_dev_run: int | bool = argument(False, "Run n batches of each loop and save nothing; True is 1.", FAST)
     max_epochs: int | None = argument(
-        None, "Stop after so many epochs; -1: never; None: 1000 unless steps or time are limited.",
-        at_least(-1, optional=True),
-    )  # fmt: skip
-    min_epochs: int | None = argument(None, "Do not stop earlier than this.", at_least(0, optional=True))
-    max_steps: int = argument(-1, "Stop after so many optimizer steps; -1: never.", at_least(-1), no_number=TypeError)
-    min_steps: int | None = argument(None, "Do not stop earlier than this.", at_least(0, optional=True))
+        None, "Stop after so many epochs; -1: never; None: 1000 unless steps or time are limited.", at_least(-1)
+    )
+    min_epochs: int | None = argument(None, "Do not stop earlier than this.", at_least(0))
+    max_steps: int = argument(-1, "Stop after so many optimizer steps; -1: never.", at_least(-1, no_number=TypeError))
+    min_steps: int | None = argument(None, "Do not stop earlier than this.", at_least(0))
     max_time: str | timedelta | dict[str, int] | None = argument(
-        None, "Stop after this time: 'DD:HH:MM:SS', a timedelta, or a dict of its arguments.", _max_time
+        None, "Stop after this time: 'DD:HH:MM:SS', a timedelta, or a dict of its arguments.", TIME
     )
-    limit_train_batches: Limit = argument(
-        None, "A fraction (float) or number (int) of batches an epoch.", limit(), no_number=TypeError
+    limit_train_batches: Number | None = argument(None, "A fraction (float) or number (int) of the batches.", LIMIT)
+    limit_val_batches: Number | None = argument(None, "The same for validation; 0 turns it off.", LIMIT)
+    limit_test_batches: Number | None = argument(None, "The same for testing.", LIMIT)
+    limit_predict_batches: Number | None = argument(None, "The same for prediction.", LIMIT)
+    overfit_batches: Number = argument(0.0, "Train and validate on the same few batches, unshuffled.", LIMIT)
+    val_check_interval: Number | str | timedelta | dict[str, int] | None = argument(
+        None, "Validate every part of an epoch (float), every n batches (int), or every so often (time).", INTERVAL
     )
-    limit_val_batches: Limit = argument(None, "The same for validation; 0 turns it off.", limit(), no_number=TypeError)
-    limit_test_batches: Limit = argument(None, "The same for testing.", limit(), no_number=TypeError)
-    limit_predict_batches: Limit = argument(None, "The same for prediction.", limit(), no_number=TypeError)
-    overfit_batches: int | float = argument(
-        0.0, "Train and validate on the same few batches, unshuffled.", limit(optional=False), no_number=TypeError
-    )
-    val_check_interval: int | float | str | timedelta | dict[str, int] | None = argument(
-        None, "Validate every part of an epoch (float), every n batches (int), or every so often (time).",
-        _val_check_interval,
-    )  # fmt: skip
     check_val_every_n_epoch: int | None = argument(
-        1, "Validate in every n-th epoch; None: val_check_interval counts batches across epochs.",
-        at_least(1, optional=True),
-    )  # fmt: skip
+        1, "Validate in every n-th epoch; None: val_check_interval counts batches across epochs.", at_least(1)
+    )
     num_sanity_val_steps: int | None = argument(
-        None, "Validation batches before training, to find mistakes early; default 2; -1: all.",
-        at_least(-1, optional=True),
-    )  # fmt: skip
-    log_every_n_steps: int | None = argument(
-        None, "Send step values to the loggers every n steps; default 50; 0: never.", at_least(0, optional=True)
+        None, "Validation batches before training, to find mistakes early; default 2; -1: all.", at_least(-1)
     )
-    enable_checkpointing: bool | None = argument(None, "Add a ModelCheckpoint if there is none.", flag(optional=True))
-    enable_progress_bar: bool | None = argument(None, "Show a progress bar.", flag(optional=True))
-    enable_model_summary: bool | None = argument(None, "Print a table of the layers.", flag(optional=True))
+    log_every_n_steps: int | None = argument(None, "Log step values every n steps; default 50; 0: never.", at_least(0))
+    enable_checkpointing: bool | None = argument(None, "Add a ModelCheckpoint if there is none.", FLAG)
+    enable_progress_bar: bool | None = argument(None, "Show a progress bar.", FLAG)
+    enable_model_summary: bool | None = argument(None, "Print a table of the layers.", FLAG)
     accumulate_grad_batches: int = argument(1, "Step the optimizer on every n-th batch.", at_least(1))
-    gradient_clip_val: int | float | None = argument(
-        None, "Clip gradients at this; None or <= 0: off.", _number, TypeError
-    )
-    gradient_clip_algorithm: str | None = argument(None, "'norm' (default) or 'value'.", _clip_algorithm)
+    gradient_clip_val: Number | None = argument(None, "Clip gradients at this; None or <= 0: off.", NUMBER)
+    gradient_clip_algorithm: str | None = argument(None, "'norm' (default) or 'value'.", CLIP_ALGORITHM)
     deterministic: bool | Literal["warn"] | None = argument(
-        None, "Use deterministic algorithms: True, False or 'warn'."
+        None, "Use deterministic algorithms: True, False or 'warn'.", one_of(True, False, "warn")
     )
-    benchmark: bool | None = argument(None, "cudnn.benchmark; None keeps the session's value.")
-    inference_mode: bool = argument(True, "Evaluate under torch.inference_mode, else torch.no_grad.", flag())
-    use_distributed_sampler: bool = argument(True, "Shard the loaders' samples over processes.")
-    profiler: Profiler | str | None = argument(None, "A Profiler.", _profiler)
-    detect_anomaly: bool = argument(False, "Autograd's anomaly mode during fit.", flag())
-    barebones: bool = argument(False, "No checkpoint, logger, bar, summary or logging at all.", flag())
+    benchmark: bool | None = argument(None, "cudnn.benchmark; None keeps the session's value.", one_of(True, False))
+    inference_mode: bool = argument(True, "Evaluate under torch.inference_mode, else torch.no_grad.", FLAG)
+    use_distributed_sampler: bool = argument(True, "Shard the loaders' samples over processes.", FLAG)
+    profiler: Profiler | str | None = argument(None, "A Profiler.", PROFILER)
+    detect_anomaly: bool = argument(False, "Autograd's anomaly mode during fit.", FLAG)
+    barebones: bool = argument(False, "No checkpoint, logger, bar, summary or logging at all.", FLAG)
     plugins: Any = argument(None, "A Precision, ClusterEnvironment or CheckpointIO, or a list of them.")
-    sync_batchnorm: bool = argument(False, "Synchronise BatchNorm over processes.")
+    sync_batchnorm: bool = argument(False, "Synchronise BatchNorm over processes.", FLAG)
     reload_dataloaders_every_n_epochs: int = argument(0, "Ask for new loaders every n epochs; 0: never.", at_least(0))
-    default_root_dir: str | Path | None = argument(
-        None, "Where logs and checkpoints go; default: the current folder.", _path, TypeError
-    )
-    enable_autolog_hparams: bool = argument(True, "Log hyper-parameters when fit begins.", flag())
+    default_root_dir: str | Path | None = argument(None, "For logs and checkpoints; default: the current folder.", PATH)
+    enable_autolog_hparams: bool = argument(True, "Log hyper-parameters when fit begins.", FLAG)
     model_registry: str | None = argument(None, "Accepted, without effect.")
     suggest_integrations: bool = argument(True, "Accepted, without effect.")
     nonfinite: str = argument(
         "raise", "What a NaN or infinite loss does: 'raise', 'stop', 'skip' or 'ignore'.",
-        _one_of("raise", "stop", "skip", "ignore"), ValueError,
+        one_of("raise", "stop", "skip", "ignore"),
     )  # fmt: skip
 
     @classmethod
@@ -246,120 +192,91 @@ class TrainerArguments:
             for name in given
             if name not in declared
         ]
-        values = _environment(declared) | {name: value for name, value in given.items() if name in declared}
-        wrong: set[str] = set()
+        values = from_environment(declared) | {name: value for name, value in given.items() if name in declared}
         for name, value in values.items():
-            item = declared[name]
-            values[name] = value = _plain(value, str(item.type))
-            if accepted := item.metadata["check"](value):
-                wrong.add(name)
-                label = name if name in given else f"{name} (from {ENVIRONMENT_PREFIX}{name.upper()})"
-                close = nearest(value, _words(accepted)) if isinstance(value, str) else ""
-                kind = item.metadata["errors"][0 if isinstance(value, Real) else 1]
-                errors.append(kind(bad_value(label, value, accepted) + close))
+            annotation, rule = str(declared[name].type), declared[name].metadata["rule"]
+            values[name] = value = plain(value, annotation)
+            optional = "None" in annotation
+            if (optional and value is None) or rule.holds(value):
+                continue
+            label = name if name in given else f"{name} (from {ENVIRONMENT_PREFIX}{name.upper()})"
+            close = nearest(value, re.findall("'(.*?)'", rule.accepted)) if isinstance(value, str) else ""
+            kind = rule.error if isinstance(value, (int, float)) else rule.no_number or rule.error
+            errors.append(kind(bad_value(label, value, rule.accepted + ", or None" * optional) + close))
         arguments = cls(**values)
-        if not isinstance(arguments.logger, (str, bool)) and isinstance(arguments.logger, Iterable):
-            arguments.logger = list(arguments.logger)
-        errors += arguments._contradictions(wrong)
+        errors += arguments._contradictions()
+        for name, default in _DEFAULTS.items():
+            if getattr(arguments, name) is None:
+                setattr(arguments, name, default)
         return arguments, errors
 
-    def _contradictions(self, wrong: set[str]) -> list[Exception]:
-        """What is wrong about arguments that are right each by itself."""
-        found: list[Exception] = []
+    def _contradictions(self) -> Iterator[Exception]:
+        """What is wrong about arguments that are right each by itself; turn off what barebones excludes."""
         if self.check_val_every_n_epoch is None and isinstance(self.val_check_interval, float):
-            found.append(
-                MisconfigurationException(
-                    f"`val_check_interval={self.val_check_interval}` is a fraction of an epoch, but with "
-                    "`check_val_every_n_epoch=None` batches are counted across epochs. Accepted: a number of batches or "
-                    "a time. Fix: val_check_interval=<int>."
-                )
+            yield MisconfigurationException(
+                f"`val_check_interval={self.val_check_interval}` is a fraction of an epoch, but with "
+                "`check_val_every_n_epoch=None` batches are counted across epochs. Fix: val_check_interval=<int>."
             )
-        for name in _EXCLUDED_BY_BAREBONES if self.barebones is True else ():
-            value = getattr(self, name)
-            if name not in wrong and value is not None and value is not False and value != 0:
-                found.append(
-                    ValueError(
-                        f"`Trainer(barebones=True, {name}={value!r})`: barebones turns {name} off. "
-                        f"Fix: leave {name} out, or barebones."
-                    )
+        for name, off in _BAREBONES.items() if self.barebones else ():
+            if value := getattr(self, name):
+                yield ValueError(
+                    f"`Trainer(barebones=True, {name}={value!r})`: barebones turns {name} off. "
+                    f"Fix: leave {name} out, or barebones."
                 )
-        return found
+            setattr(self, name, off)
 
     def complete(self, timed: bool) -> None:
-        """Fill in the defaults that depend on other arguments.
-
-        Args:
-            timed: A Timer limits the run.
-        """
+        """Fill in the defaults that depend on other arguments, and on whether a Timer limits the run."""
         if self.fast_dev_run:
-            self._apply_fast_dev_run()
+            self.max_steps = int(self.fast_dev_run)
+            limits = _LIMITS[2:] if self.overfit_batches else _LIMITS
+            vars(self).update(_FAST_DEV_RUN, **dict.fromkeys(limits, self.max_steps))
         if self.max_epochs is None:
             unlimited = self.max_steps == -1 and not timed
             self.max_epochs = 1000 if unlimited else -1
             if unlimited and not self.barebones:
                 warn(
-                    "`max_epochs` was not set: training stops after 1000 epochs. Fix: max_epochs=<int>, or -1 for "
-                    "training without a limit.",
+                    "`max_epochs` was not set: training stops after 1000 epochs. Fix: max_epochs=<int>, or -1.",
                     PossibleUserWarning,
-                    stacklevel=5,
+                    stacklevel=3,
                 )
         if self.min_epochs is None:
             self.min_epochs = 1 if self.min_steps else 0
-        if self.num_sanity_val_steps is None:
-            self.num_sanity_val_steps = 0 if self.barebones else 2
-        if self.log_every_n_steps is None:
-            self.log_every_n_steps = 0 if self.barebones else 50
         if self.gradient_clip_algorithm is not None:
             self.gradient_clip_algorithm = self.gradient_clip_algorithm.lower()
-        for name in _PARTS:
-            if getattr(self, name) is None:
-                setattr(self, name, 1.0)
-
-    def _apply_fast_dev_run(self) -> None:
-        """A few batches of everything."""
-        count = int(self.fast_dev_run)
-        for name in ("train", "val", "test", "predict"):
-            if not (self.overfit_batches and name in ("train", "val")):
-                setattr(self, f"limit_{name}_batches", count)
-        self.max_steps, self.max_epochs = count, 1
-        self.num_sanity_val_steps = 0
-        self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1
 
 
-_EXCLUDED_BY_BAREBONES = (
-    "enable_checkpointing", "logger", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps",
-    "fast_dev_run", "detect_anomaly", "profiler", "log_every_n_steps",
-)  # fmt: skip
-_PARTS = (
-    "limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "val_check_interval",
-)  # fmt: skip
+_LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches")
+_FAST_DEV_RUN = {"max_epochs": 1, "num_sanity_val_steps": 0, "val_check_interval": 1.0, "check_val_every_n_epoch": 1}
+_DEFAULTS = {
+    "enable_progress_bar": True, "enable_model_summary": True, "enable_checkpointing": True, "val_check_interval": 1.0,
+    "num_sanity_val_steps": 2, "log_every_n_steps": 50, **dict.fromkeys(_LIMITS, 1.0),
+}  # fmt: skip
+_BAREBONES = {
+    "enable_checkpointing": False, "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
+    "num_sanity_val_steps": 0, "fast_dev_run": False, "detect_anomaly": False, "profiler": None, "log_every_n_steps": 0,
+}  # fmt: skip
 
 
-def _plain(value: Any, declared: str) -> Any:
+def plain(value: Any, annotation: str) -> Any:
     """An iterator as a list, NumPy's numbers as Python's, and 0 and 1 as False and True where a flag is declared."""
     if isinstance(value, Iterator):
         return list(value)
-    if isinstance(value, Real) and not isinstance(value, (int, float)):
-        value = int(value) if isinstance(value, Integral) else float(value)
-    if type(value).__name__ in ("bool", "bool_") and not isinstance(value, bool):
-        value = bool(value)
-    is_flag = "bool" in declared and "int" not in declared
+    if isinstance(value, np.generic):
+        value = value.item()
+    is_flag = "bool" in annotation and "int" not in annotation
     return bool(value) if is_flag and type(value) is int and value in (0, 1) else value
 
 
-def _words(accepted: str) -> list[str]:
-    return [part.strip("' ") for part in accepted.replace(" or ", ",").split(",") if "'" in part]
-
-
-def _environment(declared: Iterable[str]) -> dict[str, Any]:
-    found = {}
-    for name in declared:
+def from_environment(names: Iterable[str]) -> dict[str, Any]:
+    """The arguments that the environment gives, as Python's constants where they read as such."""
+    found: dict[str, Any] = {}
+    for name in names:
         text = os.environ.get(ENVIRONMENT_PREFIX + name.upper())
         if text is not None:
-            try:
+            found[name] = text
+            with suppress(ValueError, SyntaxError):
                 found[name] = ast.literal_eval(text)
-            except (ValueError, SyntaxError):
-                found[name] = text
     return found
 
 
@@ -367,16 +284,10 @@ def takes(arguments: Callable[P, Any]) -> Callable[[Callable[..., None]], Callab
     """Give a constructor the signature of ``arguments``, for readers, editors and type checkers."""
 
     def decorate(function: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
-        @wraps(function)
-        def construct(self: Any, *args: P.args, **kwargs: P.kwargs) -> None:
-            function(self, *args, **kwargs)
-
-        signature = inspect.signature(arguments)
-        first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        construct.__signature__ = signature.replace(  # type: ignore[attr-defined]  # read by inspect.signature
-            parameters=[first, *signature.parameters.values()], return_annotation=None
-        )
-        return construct  # type: ignore[return-value]  # `self` may not be named in a ParamSpec
+        signature, own = inspect.signature(arguments), inspect.signature(function)
+        parameters = [own.parameters["self"], *signature.parameters.values()]
+        function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # for inspect.signature
+        return function
 
     return decorate
 
@@ -388,6 +299,5 @@ def describe_arguments() -> str:
 
 def raise_all(errors: list[Exception]) -> None:
     """Raise the mistakes, if any, as one error."""
-    error = single_or_all(errors)
-    if error is not None:
+    if error := single_or_all(errors):
         raise error

@@ -19,10 +19,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
-from warnings import warn
 
+from leyden.core.module import LightningModule
+from leyden.core.supervised import is_supervised
 from leyden.engine.evaluate import evaluate, prepare_loaders
-from leyden.engine.loading import INFINITE, TrainLoader, load_training
+from leyden.engine.loading import TrainLoader, load_training
 from leyden.engine.monitors import check_monitors, decide_assumed_monitors, step_schedulers
 from leyden.engine.results import to_floats
 from leyden.engine.run import Phase, Run, Window
@@ -32,6 +33,8 @@ from leyden.engine.snapshot import before_validation, restore_boundary, restore_
 from leyden.engine.states import RunningStage
 from leyden.engine.step import Step, automatic_step, finish_window, manual_step
 from leyden.errors import PossibleUserWarning
+from leyden.utils.overrides import is_overridden
+from leyden.utils.rank import rank_zero_warn
 from leyden.utils.seed import isolate_rng
 
 
@@ -48,7 +51,9 @@ def fit(run: Run) -> None:
             restore_boundary(run, run.train)
         return
     if run.validates:
-        prepare_loaders(run, RunningStage.VALIDATING)
+        for stream in prepare_loaders(run, RunningStage.VALIDATING).streams:
+            begun = run.progress.validations.keys() & {"fit", "sanity_check"}
+            stream.kept = run.trainer.ckpt_path is not None and bool(begun)
     warn_about_modes(run)
     run.use_results(run.train_results)
     run.last_validation = time.monotonic()
@@ -81,8 +86,9 @@ def fit_epoch(run: Run) -> None:
             end_of_data(run, train)
             break
         progress.is_last_batch = progress.batch + 1 >= train.batches
-        if not train_batch(run, step, item[0], item[1], progress.batch):
-            leave_epoch(run)
+        if not train_batch(run, step, *item):
+            progress.is_last_batch = True  # the module left the epoch: its end comes next, without validation
+            step_schedulers(run, False, True, plateau=False)
             break
         end_batch(run, train, batches)
     end_epoch(run)
@@ -96,21 +102,20 @@ def begin_epoch(run: Run) -> tuple[TrainLoader, Iterator[tuple[Any, int | None]]
         run.train = load_training(run)
     train = run.train
     assert train is not None
-    run.window = Window(run.arguments.accumulate_grad_batches)
     train.stream.set_epoch(progress.epoch)
     run.bind_hooks()
-    run.train_results.hooks = run.hooks
     if not progress.started:  # they ran before the interruption, and may have changed what the checkpoint holds
         run.hooks.call("on_train_epoch_start")
-        run.window.size = run.arguments.accumulate_grad_batches
+        run.window = Window(run.arguments.accumulate_grad_batches)
         progress.started = True
-    progress.is_last_batch = (resumed and progress.is_last_batch) or progress.batch >= train.batches
+    progress.is_last_batch |= progress.batch >= train.batches
     return train, restore_epoch(run, train) if resumed else train.stream.start()
 
 
-def train_batch(run: Run, step: Step, batch: Any, size: int | None, index: int) -> bool:
+def train_batch(run: Run, step: Step, batch: Any, size: int | None) -> bool:
     """Train on one batch; False if the module asked to leave the epoch."""
     progress, results, hooks = run.progress, run.train_results, run.hooks
+    index = progress.batch
     if run.transfer is not None:
         batch = run.transfer(batch, 0)
     results.batch, results.batch_size = batch, size
@@ -144,8 +149,7 @@ def log_step(run: Run) -> None:
 
 def closes_window(run: Run) -> bool:
     """Whether the optimizer stepped on the batch just trained."""
-    size = run.window.size
-    return size == 1 or run.progress.batch % size == 0 or run.progress.is_last_batch
+    return run.progress.batch % run.window.size == 0 or run.progress.is_last_batch
 
 
 def end_batch(run: Run, train: TrainLoader, batches: Iterator[Any]) -> None:
@@ -158,8 +162,10 @@ def end_batch(run: Run, train: TrainLoader, batches: Iterator[Any]) -> None:
             next(batches, None)  # what the sampler draws at its end comes before validation, as in a plain loop
         if progress.seen == 1:
             check_monitors(run)
-        if validation_due(run):
+        if validation_due(run, train):
             validate(run)
+    elif progress.phase is Phase.VALIDATING:  # a signal came in the middle of it
+        validate(run)
     steps_now = closes_window(run)
     if run.schedulers:
         step_schedulers(run, steps_now, False, plateau=True)
@@ -174,33 +180,22 @@ def end_of_data(run: Run, train: TrainLoader) -> None:
     """The data ended without notice (no length, or a wrong one): do what is left of the last batch's end."""
     progress = run.progress
     if not progress.batch:
-        warn(
+        rank_zero_warn(
             f"The training data gave no batch in epoch {progress.epoch}. A generator, for one, can be iterated only "
             "once. Fix: pass a DataLoader, or an object whose __iter__ starts anew.",
-            PossibleUserWarning,
-            stacklevel=2,
+            category=PossibleUserWarning,
         )
         return
     progress.is_last_batch = True
     stepped = finish_window(run)
     if not stepped:
         progress.stepped -= 1  # until it is over, the last batch is the one that loggers see
-    if run.schedulers:
-        step_schedulers(run, stepped, True, plateau=False)
-    progress.phase = Phase.TRAINED
+    step_schedulers(run, stepped, True, plateau=False)
     if train.validate_after is None and train.validate_every >= train.batches and in_validation_epoch(run):
         validate(run)
-    if run.schedulers and stepped:
-        step_schedulers(run, True, False, plateau=True)
+    step_schedulers(run, stepped, False, plateau=True)
     progress.stepped += 1
     progress.phase = Phase.READY
-
-
-def leave_epoch(run: Run) -> None:
-    """The module asked to leave the epoch: its end comes next, without validation."""
-    run.progress.is_last_batch = True
-    if run.schedulers:
-        step_schedulers(run, False, True, plateau=False)
 
 
 def end_epoch(run: Run) -> None:
@@ -211,7 +206,6 @@ def end_epoch(run: Run) -> None:
     if run.guard is not None:
         run.guard.ask()
     if progress.phase is not Phase.EPOCH_ENDED:
-        run.hooks.current = ""
         results.publish_steps(run.metrics)
         results.publish_epoch(run.metrics)
         run.hooks.call("on_train_epoch_end")
@@ -245,18 +239,16 @@ def sanity_check(run: Run) -> None:
         run.hooks.call("on_sanity_check_end")
     decide_assumed_monitors(run)
     run.metrics.clear()
-    run.state.stage = RunningStage.TRAINING
 
 
 def validate(run: Run) -> None:
     """Validate inside fit."""
     run.train_results.publish_steps(run.metrics)
     if closes_window(run):
-        if "on_validation_model_zero_grad" in run.hooks.active:
-            run.hooks.call("on_validation_model_zero_grad")
-        else:
-            run.module.zero_grad()
+        with run.hooks.inside("on_validation_model_zero_grad"):
+            run.module.on_validation_model_zero_grad()
     before = before_validation(run)
+    run.progress.phase = Phase.VALIDATING
     run.state.stage = RunningStage.VALIDATING
     try:
         evaluate(run, RunningStage.VALIDATING)
@@ -267,23 +259,17 @@ def validate(run: Run) -> None:
     run.state.stage = RunningStage.TRAINING
     run.use_results(run.train_results)
     run.last_validation = time.monotonic()
-    if any(config.assumed_monitor for config in run.schedulers):
-        run.sanity_keys = set(run.metrics.callback)
-        decide_assumed_monitors(run)
+    run.sanity_keys = set(run.metrics.callback)
+    decide_assumed_monitors(run)
     run.progress.phase = Phase.VALIDATED
     run.settle()
 
 
 def validates(run: Run) -> bool:
     """Whether fit validates at all."""
-    from leyden.core.module import LightningModule
-    from leyden.core.supervised import steps_of
-    from leyden.utils.overrides import is_overridden
-
-    defined = is_overridden("validation_step", run.module, LightningModule) or bool(steps_of(run.module))
-    return bool(
-        defined and run.arguments.limit_val_batches != 0 and run.sources.is_defined("val", run.module, run.datamodule)
-    )
+    defined = is_overridden("validation_step", run.module, LightningModule) or is_supervised(run.module)
+    has_data = run.sources.is_defined("val", run.module, run.datamodule)
+    return defined and has_data and run.arguments.limit_val_batches != 0
 
 
 def in_validation_epoch(run: Run) -> bool:
@@ -292,19 +278,15 @@ def in_validation_epoch(run: Run) -> bool:
     return run.validates and (every is None or (run.progress.epoch + 1) % every == 0)
 
 
-def validation_due(run: Run) -> bool:
+def validation_due(run: Run, train: TrainLoader) -> bool:
     """Whether to validate after the batch just trained."""
     if not in_validation_epoch(run):
         return False
-    train, progress = run.train, run.progress
-    assert train is not None
     if run.should_stop and can_stop(run):
         return True
     if train.validate_after is not None:
         return time.monotonic() - run.last_validation >= train.validate_after.total_seconds()
-    if train.validate_every == INFINITE:  # the end of data of unknown length
-        return progress.is_last_batch
-    count = progress.seen if run.arguments.check_val_every_n_epoch is None else progress.batch
+    count = run.progress.seen if run.arguments.check_val_every_n_epoch is None else run.progress.batch
     return count % train.validate_every == 0
 
 
@@ -322,38 +304,33 @@ def stops(run: Run) -> bool:
 
 def is_done(run: Run) -> bool:
     """Whether training is over."""
-    epochs = run.arguments.max_epochs
-    if run.progress.started and run.resumed is not None:
+    limit, progress = run.arguments.max_epochs, run.progress
+    if progress.started and run.resumed is not None:
         return False
-    return bool(epochs is not None and epochs != -1 and run.progress.epoch >= epochs) or stops(run)
+    return (limit is not None and limit != -1 and progress.epoch >= limit) or stops(run)
 
 
 def warn_about_modes(run: Run) -> None:
     """Say so if parts of the module are in evaluation mode when training begins."""
     count = sum(not module.training for module in run.module.modules())
     if count:
-        warn(
+        rank_zero_warn(
             f"{count} module(s) are in evaluation mode when training begins and stay so (frozen BatchNorm, say). "
             "If that is not what you want, call `model.train()` before `trainer.fit`.",
-            PossibleUserWarning,
-            stacklevel=2,
+            category=PossibleUserWarning,
         )
 
 
 def warn_if_idle(run: Run) -> None:
     """Say so if the first epoch trained nothing although it looked as if."""
-    batches = run.progress.batch
-    if not run.module.automatic_optimization and batches and not run.progress.global_step:
-        warn(
+    idle = ""
+    if not run.module.automatic_optimization and not run.progress.global_step:
+        idle = (
             "The first epoch is over and manual optimization has not stepped once: no weight has changed. "
-            "Fix: in `training_step`, `opt = self.optimizers()`, then `opt.zero_grad()`, `self.manual_backward(loss)` and "
-            "`opt.step()`. (Steps of optimizers taken with use_pl_optimizer=False are not counted.)",
-            PossibleUserWarning,
-            stacklevel=2,
+            "Fix: in `training_step`, `opt = self.optimizers()`, then `opt.zero_grad()`, `self.manual_backward(loss)` "
+            "and `opt.step()`. (Steps of optimizers taken with use_pl_optimizer=False are not counted.)"
         )
-    if batches and run.left_out == batches:
-        warn(
-            "`training_step` returned None for every batch of the first epoch: nothing was trained. Fix: return the loss.",
-            PossibleUserWarning,
-            stacklevel=2,
-        )
+    elif run.left_out == run.progress.batch:
+        idle = "`training_step` returned None for every batch of the first epoch: nothing was trained. Fix: return the loss."
+    if idle and run.progress.batch:
+        rank_zero_warn(idle, category=PossibleUserWarning)

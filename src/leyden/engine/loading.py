@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 from leyden.core.datamodule import LightningDataModule
-from leyden.core.hooks import overridden
+from leyden.core.hooks import Listener, overridden
 from leyden.core.module import LightningModule
 from leyden.data.combined import CombinedLoader, stream_of
 from leyden.data.loaders import check_loader, distributed_loader, limit_batches, without_shuffle
@@ -23,71 +24,70 @@ if TYPE_CHECKING:
     from leyden.engine.run import Run
 
 INFINITE = float("inf")
-FIT_ARGUMENTS = {"train": "train_dataloaders", "val": "val_dataloaders"}
 
 
 @dataclass
 class Sources:
     """What the caller of fit, validate, test or predict passed, by the hook's prefix (train, val, test, predict)."""
 
-    given: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any]
 
     def is_defined(self, prefix: str, module: LightningModule, data: LightningDataModule | None) -> bool:
         """Whether there is anything to load from."""
         return self.given.get(prefix) is not None or self._hook(prefix, module, data) is not None
 
     @staticmethod
-    def _hook(prefix: str, module: LightningModule, data: LightningDataModule | None) -> Any:
+    def _hook(prefix: str, module: LightningModule, data: LightningDataModule | None) -> Listener | None:
         name = f"{prefix}_dataloader"
-        own = overridden(data, name, LightningDataModule) if data is not None else None
-        return own or overridden(module, name, LightningModule)
+        return overridden(data, name, LightningDataModule) or overridden(module, name, LightningModule)
 
     @staticmethod
     def argument(prefix: str, fn: str) -> str:
         """The name of the argument that took a stage's loaders."""
-        return FIT_ARGUMENTS.get(prefix, "dataloaders") if fn == "fit" else "dataloaders"
+        return {"train": "train_dataloaders", "val": "val_dataloaders"}[prefix] if fn == "fit" else "dataloaders"
 
     def load(self, prefix: str, run: Run) -> Any:
         """The user's loaders for a stage: what was passed, else what the data module's or the module's hook returns."""
-        given = self.given.get(prefix)
-        if given is not None:
-            check_leaves(given, self.argument(prefix, run.fn))
-            return given
+        loaders, source = self.given.get(prefix), self.argument(prefix, run.fn)
         hook = self._hook(prefix, run.module, run.datamodule)
-        if hook is None:
-            return None
-        with run.hooks.inside(f"{prefix}_dataloader"):
-            loaders = hook()
+        if loaders is None and hook is not None:
+            source = f"{prefix}_dataloader"
+            with run.hooks.inside(source):
+                loaders = hook()
         if loaders is not None:
-            check_leaves(loaders, f"{prefix}_dataloader")
+            check_leaves(loaders, source)
         return loaders
 
 
 def check_leaves(loaders: Any, argument: str) -> None:
     """Refuse what is no loader, in whatever collection."""
-    if isinstance(loaders, CombinedLoader):
-        return
-    if isinstance(loaders, Mapping):
-        loaders = list(loaders.values())
-    for leaf in loaders if isinstance(loaders, (list, tuple)) else [loaders]:
-        if isinstance(leaf, (list, tuple, Mapping)) and leaf is not loaders:
+    if isinstance(loaders, (list, tuple, Mapping)):
+        for leaf in loaders.values() if isinstance(loaders, Mapping) else loaders:
             check_leaves(leaf, argument)
-        else:
-            check_loader(leaf, argument)
+    elif not isinstance(loaders, CombinedLoader):
+        check_loader(loaders, argument)
 
 
-def takes_loader(step: Any) -> bool:
+def takes_loader(step: Listener) -> bool:
     """Whether a step can be told which loader a batch is from."""
-    count = positional_count(step)
-    return count is None or count >= 3 or accepts_argument(step, "dataloader_idx")
+    return positional_count(step) is None or accepts_argument(step, "dataloader_idx")
 
 
 def several_loaders(name: str) -> RuntimeError:
-    """The error about a step that cannot."""
+    """The error about a step that cannot tell which loader a batch is from."""
     return RuntimeError(
         f"You have several {name} loaders, but `{name}_step` has no `dataloader_idx` argument. "
         f"Fix: `def {name}_step(self, batch, batch_idx, dataloader_idx=0)`."
     )
+
+
+@dataclass
+class EvaluationLoaders:
+    """The data of a stage: the user's own structure, and one stream and number of batches per loader in it."""
+
+    given: Any
+    streams: list[Stream]
+    batches: list[float]
 
 
 @dataclass
@@ -107,7 +107,6 @@ class TrainLoader:
     batches: float
     validate_every: float
     validate_after: timedelta | None = None
-    iterator: Iterator[tuple[Any, int | None]] | None = None
 
     @property
     def limited(self) -> bool:
@@ -115,101 +114,73 @@ class TrainLoader:
         return self.stream.length is None or self.batches < self.stream.length
 
 
-@dataclass
-class EvaluationLoaders:
-    """The data of a validation, test or predict run: one stream and limit per loader."""
+def load(run: Run, stage: RunningStage) -> EvaluationLoaders:
+    """Ask for a stage's loaders; several are read side by side in training, else one after the other."""
+    prefix, arguments = stage.dataloader_prefix, run.arguments
+    given = run.sources.load(prefix, run)
+    if given is None:
+        return EvaluationLoaders(None, [], [])
+    overfits = arguments.overfit_batches and prefix in ("train", "val")
+    name = "overfit_batches" if overfits else f"limit_{prefix}_batches"
+    mode = "max_size_cycle" if prefix == "train" and isinstance(given, (list, tuple, dict)) else "sequential"
+    loaders = copy(given) if isinstance(given, CombinedLoader) else CombinedLoader(given, mode)
+    loaders.flattened = [own_share(run, loader, prefix) for loader in loaders.flattened]
+    streams = [stream_of(loader) for loader in (loaders.flattened if loaders.mode == "sequential" else [loaders])]
+    return EvaluationLoaders(
+        given, streams, [limit_batches(stream.length, getattr(arguments, name), name) for stream in streams]
+    )
 
-    given: Any
-    streams: list[Stream]
-    batches: list[float]
+
+def own_share(run: Run, loader: Any, prefix: str) -> Any:
+    """A loader over this process's samples; for ``overfit_batches`` in order."""
+    if prefix == "train" and run.arguments.overfit_batches:
+        loader = without_shuffle(loader)
+    spread = run.strategy.is_distributed and run.arguments.use_distributed_sampler
+    rank, world_size = (run.strategy.global_rank, run.strategy.world_size) if spread else (0, 1)
+    return distributed_loader(loader, rank, world_size, prefix)
 
 
 def load_training(run: Run) -> TrainLoader:
     """Ask for the training loaders and work out how many batches an epoch has and when to validate."""
-    arguments = run.arguments
-    given = run.sources.load("train", run)
-    if given is None:
+    loaders = load(run, RunningStage.TRAINING)
+    if isinstance(loaders.given, CombinedLoader) and loaders.given.mode == "sequential":
+        raise ValueError("`CombinedLoader(mode='sequential')` is for evaluation. Fix: mode='max_size_cycle'.")
+    if loaders.given is None:
         raise MisconfigurationException(
-            "There is no training data. Accepted: `trainer.fit(model, train_dataloaders)`, a data module, or a "
-            "`train_dataloader` hook that returns a loader."
+            "`train_dataloader` returned None, so there is no training data. Accepted: a DataLoader, or several."
         )
-    limit: Any = arguments.overfit_batches or arguments.limit_train_batches
-    name = "overfit_batches" if arguments.overfit_batches else "limit_train_batches"
-    loader = CombinedLoader(given, "max_size_cycle") if isinstance(given, (list, tuple, dict)) else given
-    if isinstance(loader, CombinedLoader):
-        if loader.mode == "sequential":
-            raise ValueError("`CombinedLoader(mode='sequential')` is for evaluation. Fix: mode='max_size_cycle'.")
-    else:
-        loader = _distributed(run, without_shuffle(loader) if arguments.overfit_batches else loader, "train")
-    stream = stream_of(loader, shuffle_allowed=not arguments.overfit_batches)
-    batches = limit_batches(stream.length, 1.0 if limit is None else limit, name)
+    stream, batches = loaders.streams[0], loaders.batches[0]
+    steps = run.arguments.log_every_n_steps or 0
+    doubt = ""
     if batches == 0 and stream.length == 0:
-        warn(
-            "The training data has 0 batches, so there is nothing to train. Look at the data set's length, "
-            "`batch_size` and `drop_last`.",
-            PossibleUserWarning,
-            stacklevel=2,
-        )
-    every, after = _validation_interval(run, batches)
-    steps = arguments.log_every_n_steps or 0
-    if steps > batches and run.loggers and not arguments.fast_dev_run:
-        warn(
+        doubt = "The training data has 0 batches. Look at the data set's length, `batch_size` and `drop_last`."
+    elif 0 < batches < steps and run.loggers and not run.arguments.fast_dev_run:
+        doubt = (
             f"An epoch has {int(batches)} training batches, fewer than log_every_n_steps={steps}: no step values will "
-            "be logged in the first epoch. Fix: a smaller `log_every_n_steps`.",
-            PossibleUserWarning,
-            stacklevel=2,
+            "be logged in the first epoch. Fix: a smaller `log_every_n_steps`."
         )
-    return TrainLoader(given, stream, batches, every, after)
+    if doubt:
+        warn(doubt, PossibleUserWarning, stacklevel=2)
+    return TrainLoader(loaders.given, stream, batches, *validation_interval(run, batches))
 
 
-def _validation_interval(run: Run, batches: float) -> tuple[float, timedelta | None]:
-    arguments = run.arguments
-    interval = 1.0 if arguments.val_check_interval is None else arguments.val_check_interval
-    if isinstance(interval, (str, timedelta, Mapping)):
-        return INFINITE, parse_duration("val_check_interval", interval)
+def validation_interval(run: Run, batches: float) -> tuple[float, timedelta | None]:
+    """After how many batches to validate (infinite: at the end of the epoch), or after which time."""
+    interval: Any = run.arguments.val_check_interval
     if isinstance(interval, int):
-        validates = arguments.limit_val_batches != 0 and run.sources.is_defined("val", run.module, run.datamodule)
-        if validates and interval > batches and arguments.check_val_every_n_epoch is not None:
+        if run.validates and interval > batches and run.arguments.check_val_every_n_epoch is not None:
             raise ValueError(
                 f"`val_check_interval` ({interval}) is more than the {batches} training batches of an epoch. "
-                "Fix: a smaller number; or check_val_every_n_epoch=None, to count batches across epochs; or "
-                "limit_val_batches=0, to validate never."
+                "Fix: a smaller number, or check_val_every_n_epoch=None to count across epochs, or limit_val_batches=0."
             )
         return interval, None
-    if batches == INFINITE:
-        if interval != 1.0:
-            raise MisconfigurationException(
-                f"`val_check_interval={interval}` is a fraction of an epoch, and the training data does not tell its "
-                "length. Accepted: 1.0, a number of batches, a time."
-            )
-        return INFINITE, None
-    return max(1, int(batches * interval)), None
-
-
-def load_evaluation(run: Run, stage: RunningStage) -> EvaluationLoaders:
-    """Ask for a stage's evaluation loaders; an empty result where there are none."""
-    prefix, arguments = stage.dataloader_prefix, run.arguments
-    given = run.sources.load(prefix, run)
-    limit = getattr(arguments, f"limit_{prefix}_batches")
-    name = f"limit_{prefix}_batches"
-    if arguments.overfit_batches and prefix == "val":
-        limit, name = arguments.overfit_batches, "overfit_batches"
-    limit = 1.0 if limit is None else limit
-    if given is None:
-        return EvaluationLoaders(None, [], [])
-    if isinstance(given, CombinedLoader) and given.mode != "sequential":
-        combined = stream_of(given)
-        return EvaluationLoaders(given, [combined], [limit_batches(combined.length, limit, name)])
-    loaders: Sequence[Any] = (
-        given.flattened if isinstance(given, CombinedLoader) else CombinedLoader(given, "sequential").flattened
-    )
-    streams = [Stream(_distributed(run, loader, prefix)) for loader in loaders]
-    return EvaluationLoaders(given, streams, [limit_batches(s.length, limit, name) for s in streams])
-
-
-def _distributed(run: Run, loader: Any, prefix: str) -> Any:
-    strategy = run.strategy
-    if not strategy.is_distributed or not run.arguments.use_distributed_sampler:
-        return distributed_loader(loader, 0, 1, prefix) if prefix == "predict" else loader  # no sample is dropped
-    mode = "train" if prefix == "train" else "predict" if prefix == "predict" else "eval"
-    return distributed_loader(loader, strategy.global_rank, strategy.world_size, mode)
+    if not isinstance(interval, float):
+        return INFINITE, parse_duration("val_check_interval", interval)
+    if batches < INFINITE:
+        return max(1, int(batches * interval)), None
+    if interval != 1.0:
+        raise MisconfigurationException(
+            f"`val_check_interval={interval}` is a fraction of an epoch, and the training data does not tell its "
+            "length. Accepted: 1.0, a number of batches, a time."
+        )
+    return INFINITE, None

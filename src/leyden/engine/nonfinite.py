@@ -41,13 +41,20 @@ class LossGuard:
             bad = ~torch.isfinite(loss.detach()).all()
             self.bad = bad if self.bad is None else self.bad | bad
             return True
-        try:
-            finite = isfinite(loss.item())
-        except RuntimeError:  # several elements, for a module with a `backward` of its own
-            finite = bool(torch.isfinite(loss).all())
-        if self.policy != "raise" and self.run.strategy.is_distributed:
+        # A loss of several elements is for a module with a `backward` of its own.
+        finite = isfinite(loss.item()) if loss.numel() == 1 else bool(torch.isfinite(loss).all())
+        if self.policy == "raise":
+            if not finite:
+                raise NonFiniteLossError(
+                    f"The loss is not finite ({self.place}); no weight was changed by it. {ADVICE}"
+                )
+            return True
+        if self.run.strategy.is_distributed:
             finite = self.run.strategy.reduce_boolean_decision(finite)
-        return finite or self.handle()
+        if not finite:
+            self.run.should_stop |= self.policy == "stop"
+            self.run.trainer.print(f"The loss is not finite ({self.place}): the batch is left out.")
+        return finite
 
     def ask(self) -> None:
         """Read the judgement of the device."""
@@ -55,20 +62,12 @@ class LossGuard:
             bad, self.bad = bool(self.bad), None
             if bad:
                 raise NonFiniteLossError(
-                    f"A loss since the last check was not finite (now {self.place()}). The weights may be damaged; no "
+                    f"A loss since the last check was not finite (now {self.place}). The weights may be damaged; no "
                     f"checkpoint was saved since. {ADVICE}"
                 )
 
+    @property
     def place(self) -> str:
         """Where the run is."""
         progress = self.run.progress
         return f"epoch {progress.epoch}, batch {progress.batch}, step {progress.global_step}"
-
-    def handle(self) -> bool:
-        """Act on a loss that is not finite; False means: leave this batch out."""
-        if self.policy == "raise":
-            raise NonFiniteLossError(f"The loss is not finite ({self.place()}); no weight was changed by it. {ADVICE}")
-        if self.policy == "stop":
-            self.run.should_stop = True
-        self.run.trainer.print(f"The loss is not finite ({self.place()}): the batch is left out.")
-        return False

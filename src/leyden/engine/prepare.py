@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,43 +24,35 @@ STAMP = ".leyden-prepared-"
 
 def prepare_data(run: Run) -> None:
     """Call ``prepare_data`` of the data module and of the module, on the process that is responsible for it."""
-    strategy = run.strategy
     for owner in (run.datamodule, run.module):
-        method = overridden(owner, "prepare_data", DataHooks) if owner is not None else None
+        method = overridden(owner, "prepare_data", DataHooks)
         if owner is None or method is None:
             continue
-        responsible = strategy.local_rank == 0 if owner.prepare_data_per_node else strategy.global_rank == 0
-        if not responsible:
-            continue
-        with run.hooks.inside("prepare_data"):
-            if owner is run.datamodule:
-                prepare_once(owner, method)
-            else:
-                method()
+        rank = run.strategy.local_rank if owner.prepare_data_per_node else run.strategy.global_rank
+        if rank == 0:
+            with run.hooks.inside("prepare_data"):
+                method() if owner is run.module else prepare_once(owner, method)
 
 
-def prepare_once(data: Any, method: Any) -> None:
+def prepare_once(data: Any, method: Callable[[], Any]) -> None:
     """Prepare unless the same was done before.
 
-    It was, if this object did it with the same hyper-parameters, folder and method; or if the folder that
-    ``data_dir``, ``data_path`` or ``root`` names holds a stamp of the same, and what lay beside the stamp is still
-    there. The stamp is written last, so a crash half-way prepares again; processes of one host wait for each other.
+    It was, if the folder that ``data_dir``, ``data_path`` or ``root`` names holds a stamp of the same class,
+    hyper-parameters and method; without such a folder, if this object did it. The stamp is written last, so a crash
+    half-way prepares again. Processes of one host wait for each other.
     """
     folder = data_folder(data)
     key = fingerprint(data, method, folder)
+    stamp = None if folder is None else folder / f"{STAMP}{key}"
     with locked(folder):
-        if is_stamped(folder, key) if folder is not None and folder.is_dir() else is_known(data, folder, key):
+        if getattr(data, "_prepared", None) == key or (stamp is not None and stamp.exists()):
             return
-        data.__dict__.pop("_prepared", None)
         method()
-        stamp(folder, key)
-        data.__dict__["_prepared"] = key, folder is not None and folder.is_dir()
-
-
-def is_known(data: Any, folder: Path | None, key: str) -> bool:
-    """Whether this object did the same before, and no folder has gone since."""
-    known, had_folder = data.__dict__.get("_prepared", ("", False))
-    return known == key and not had_folder
+        data._prepared = key
+        if stamp is not None:
+            with suppress(OSError):  # a folder that is not there, or not to be written to: only the object remembers
+                stamp.touch()
+                del data._prepared
 
 
 def data_folder(data: Any) -> Path | None:
@@ -73,41 +64,15 @@ def data_folder(data: Any) -> Path | None:
     return None
 
 
-def fingerprint(data: Any, method: Any, folder: Path | None) -> str:
-    """What decides the result of ``prepare_data``: the class, the hyper-parameters, the folder, the method's source."""
+def fingerprint(data: Any, method: Callable[[], Any], folder: Path | None) -> str:
+    """What decides the result of ``prepare_data``, as a hash."""
     try:
         source = inspect.getsource(method)
     except (OSError, TypeError):  # typed at a prompt
-        code = getattr(method, "__code__", None)
-        source = repr((code.co_code, code.co_names, code.co_consts)) if code is not None else repr(method)
-    kind = type(data)
-    hparams = {
-        key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in data.hparams.items()
-    }
-    parts = (kind.__module__, kind.__qualname__, repr(sorted(hparams.items(), key=str)), str(folder), source)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def stamp_path(folder: Path, key: str) -> Path:
-    """The file in the data's folder that says what was prepared."""
-    return folder / f"{STAMP}{key[:16]}"
-
-
-def stamp(folder: Path | None, key: str) -> None:
-    """Note in the folder, if there is one, that it is prepared, and what lies in it."""
-    if folder is not None and folder.is_dir():
-        names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(STAMP))
-        with suppress(OSError):  # a folder that cannot be written to is prepared in every run
-            stamp_path(folder, key).write_text(json.dumps(names), encoding="utf-8")
-
-
-def is_stamped(folder: Path, key: str) -> bool:
-    """Whether the folder was prepared in the same way and is still complete."""
-    try:
-        names = json.loads(stamp_path(folder, key).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return all((folder / name).exists() for name in names)
+        source = repr(getattr(method, "__code__", method))
+    hparams = {name: str(value) for name, value in data.hparams.items()}
+    parts = f"{type(data).__module__}.{type(data).__qualname__}, {hparams}, {folder}, {source}"
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -124,11 +89,12 @@ def locked(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"leyden-prepare-{os.getuid()}-{name}.lock"
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    name = f"leyden-prepare-{os.getuid()}-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.lock"
+    with open(Path(tempfile.gettempdir()) / name, "a", opener=open_no_link) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
+
+
+def open_no_link(path: str, flags: int) -> int:
+    """Open a file of this user's alone, in a folder where others may have put a link in its place."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

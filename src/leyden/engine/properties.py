@@ -2,95 +2,116 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+from operator import attrgetter
+from signal import SIGTERM
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from leyden.core.callback import Callback, Checkpoint
-from leyden.core.optimizers import LightningOptimizer, LRSchedulerConfig, wrap_optimizer
+from leyden.core.datamodule import LightningDataModule
+from leyden.core.logger import Logger
+from leyden.core.module import LightningModule
+from leyden.core.optimizers import LRSchedulerConfig, wrap_optimizer
 from leyden.core.profiler import Profiler
-from leyden.engine.loading import INFINITE, EvaluationLoaders, load_training
+from leyden.engine.config import TrainerArguments
+from leyden.engine.loading import INFINITE, load_training
 from leyden.engine.results import Metrics
 from leyden.engine.run import Progress, Run
-from leyden.engine.states import RunningStage, TrainerFn, TrainerState
+from leyden.engine.states import RunningStage, TrainerState, TrainerStatus
 from leyden.engine.step import prepare_manual, scaled_step
+from leyden.runtime.accelerators import Accelerator
+from leyden.runtime.precision import Precision
+from leyden.runtime.resolve import Runtime
+from leyden.runtime.strategies.base import Strategy
 
-if TYPE_CHECKING:
-    from leyden.core.datamodule import LightningDataModule
-    from leyden.core.logger import Logger
-    from leyden.core.module import LightningModule
-    from leyden.engine.config import TrainerArguments
-    from leyden.runtime.accelerators import Accelerator
-    from leyden.runtime.precision import Precision
-    from leyden.runtime.resolve import Runtime
-    from leyden.runtime.strategies.base import Strategy
-
-
-class Setting:
-    """A Trainer argument as an attribute; setting it changes the run from its next epoch on."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else getattr(instance._arguments, self.name)
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        setattr(instance._arguments, self.name, value)
+T = TypeVar("T")
+Count = int | float
+Read = Callable[[Any], Any]
+Write = Callable[[Any, Any], None]
 
 
-class InStage:
-    """Whether the Trainer is in a stage; setting it moves the Trainer there, or out of any."""
+class View(property, Generic[T]):
+    """A property with a type: what lies at a path of names from the Trainer, or what a function finds.
 
-    def __init__(self, stage: RunningStage, doc: str) -> None:
-        self.stage = stage
+    Args:
+        find: The path, such as ``"strategy.world_size"``, or the function.
+        doc: Its documentation.
+        default: Shown, as a copy, where the path ends in None.
+        change: Called when it is set; None: read-only.
+    """
+
+    def __init__(self, find: str | Read, doc: str, default: Any = None, change: Write | None = None) -> None:
+        super().__init__(partial(follow, find.split("."), default) if isinstance(find, str) else find, change)
         self.__doc__ = doc
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> InStage: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def __get__(self, instance: TrainerProperties, owner: type | None = None) -> bool: ...
-
-    def __get__(self, instance: TrainerProperties | None, owner: type | None = None) -> bool | InStage:
-        return self if instance is None else instance.state.stage is self.stage
-
-    def __set__(self, instance: TrainerProperties, on: bool) -> None:
-        if on:
-            instance.state.stage = self.stage
-        elif instance.state.stage is self.stage:
-            instance.state.stage = None
+        def __get__(self, instance: Any, owner: type | None = None) -> T: ...  # type: ignore[override]
 
 
-class FitLoop:
-    """``trainer.fit_loop``: the limits of fit; ``max_epochs`` may be raised to continue training."""
+def follow(names: list[str], default: Any, trainer: Any) -> Any:
+    """What lies at a path of attributes and dictionary keys, else a copy of ``default``."""
+    found = trainer
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else getattr(found, name)
+        if found is None:
+            return copy(default)
+    return found
 
-    def __init__(self, arguments: TrainerArguments, max_batches: int | float) -> None:
-        self._arguments = arguments
-        self.max_batches = max_batches
-        """Training batches per epoch."""
+
+class Setting(View[Any]):
+    """A Trainer argument as an attribute; setting it changes the run from its next epoch on."""
+
+    def __init__(self) -> None:
+        """Wait for the name."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        def change(owner: Any, value: Any) -> None:
+            setattr(owner._arguments, name, value)
+
+        doc = TrainerArguments.__dataclass_fields__[name].metadata["doc"]
+        super().__init__(attrgetter(f"_arguments.{name}"), doc, change=change)
+
+
+def in_stage(stage: RunningStage, doc: str) -> View[bool]:
+    """Whether the Trainer is in a stage; setting it moves the Trainer there, or out of any."""
+
+    def move(trainer: TrainerProperties, on: bool) -> None:
+        if on or trainer.state.stage is stage:
+            trainer.state.stage = stage if on else None
+
+    return View(lambda trainer: trainer.state.stage is stage, doc, change=move)
+
+
+def loop(batches: str, doc: str) -> View[Loop]:
+    """A loop that runs as many batches as another attribute says."""
+    return View(lambda trainer: Loop(trainer._arguments, getattr(trainer, batches), trainer._run), doc)
+
+
+class Loop:
+    """``trainer.fit_loop``, ``validate_loop``, ``test_loop`` and ``predict_loop``.
+
+    Attributes:
+        max_batches: Batches per epoch in fit; in the others batches per loader.
+        predictions: What ``predict_step`` returned so far, per loader and batch.
+        max_epochs: May be raised to continue training.
+    """
 
     max_epochs = Setting()
     min_epochs = Setting()
     max_steps = Setting()
     min_steps = Setting()
 
-
-@dataclass(frozen=True)
-class EvaluationLoop:
-    """``trainer.validate_loop``, ``test_loop`` and ``predict_loop``.
-
-    Attributes:
-        max_batches: Batches per loader.
-        predictions: What ``predict_step`` returned so far, per loader and batch.
-    """
-
-    max_batches: list[int | float]
-    predictions: list[Any] = field(default_factory=list)
+    def __init__(self, arguments: TrainerArguments, max_batches: Any, run: Run | None) -> None:
+        self._arguments = arguments
+        self.max_batches = max_batches
+        self.predictions: list[Any] = (run and run.predictions) or []
 
 
 class TrainerProperties:
@@ -102,10 +123,13 @@ class TrainerProperties:
     _progress: Progress
     _metrics: Metrics
     callbacks: list[Callback]
+    loggers: list[Logger]
+    """The loggers; they may be replaced between two runs."""
+    default_root_dir: str
+    """Where logs and checkpoints go."""
     state: TrainerState
     ckpt_path: str | None
     """The checkpoint that the current or last call loaded."""
-    _loggers: list[Logger]
 
     fast_dev_run = Setting()
     min_epochs = Setting()
@@ -130,20 +154,9 @@ class TrainerProperties:
 
     # -- progress ---------------------------------------------------------------------------------------------------
 
-    @property
-    def current_epoch(self) -> int:
-        """The running epoch, from 0; after fit the number of epochs trained."""
-        return self._progress.epoch
-
-    @property
-    def global_step(self) -> int:
-        """Optimizer steps so far, over all optimizers and epochs."""
-        return self._progress.global_step
-
-    @property
-    def is_last_batch(self) -> bool:
-        """Whether the running training batch is the epoch's last."""
-        return self._run is not None and self._run.is_last_batch
+    current_epoch = View[int]("_progress.epoch", "The running epoch, from 0; after fit the number of epochs trained.")
+    global_step = View[int]("_progress.global_step", "Optimizer steps so far, over all optimizers and epochs.")
+    is_last_batch = View[bool]("_progress.is_last_batch", "Whether the running training batch is the epoch's last.")
 
     @property
     def should_stop(self) -> bool:
@@ -155,95 +168,53 @@ class TrainerProperties:
         if self._run is not None:
             self._run.should_stop = stop
 
-    @property
-    def fit_loop(self) -> FitLoop:
-        """The limits of fit."""
-        return FitLoop(self._arguments, self.num_training_batches)
-
-    @property
-    def validate_loop(self) -> EvaluationLoop:
-        """What validate runs."""
-        return EvaluationLoop(self.num_val_batches)
-
-    @property
-    def test_loop(self) -> EvaluationLoop:
-        """What test runs."""
-        return EvaluationLoop(self.num_test_batches)
-
-    @property
-    def predict_loop(self) -> EvaluationLoop:
-        """What predict runs, and its predictions."""
-        predictions = self._run.predictions if self._run is not None else None
-        return EvaluationLoop(self.num_predict_batches, predictions or [])
+    fit_loop = loop("num_training_batches", "The limits of fit.")
+    validate_loop = loop("num_val_batches", "What validate runs.")
+    test_loop = loop("num_test_batches", "What test runs.")
+    predict_loop = loop("num_predict_batches", "What predict runs, and its predictions.")
 
     @property
     def interrupted(self) -> bool:
         """Whether the last run ended by an exception."""
-        return self.state.status.value == "interrupted"
+        return self.state.status is TrainerStatus.INTERRUPTED
 
     @property
     def received_sigterm(self) -> bool:
         """Whether the system asked the process to stop."""
         signals = self._run.signals if self._run is not None else None
-        return signals is not None and signals.received is not None and signals.received.name == "SIGTERM"
+        return signals is not None and signals.received == SIGTERM
 
     # -- stage ------------------------------------------------------------------------------------------------------
 
-    training = InStage(RunningStage.TRAINING, "Training batches run, or fit prepares to.")
-    validating = InStage(RunningStage.VALIDATING, "Validation runs (the sanity check excluded).")
-    testing = InStage(RunningStage.TESTING, "Testing runs.")
-    predicting = InStage(RunningStage.PREDICTING, "Prediction runs.")
-    sanity_checking = InStage(RunningStage.SANITY_CHECKING, "The validation batches before training run.")
-
-    @property
-    def evaluating(self) -> bool:
-        """Whether validation, testing or the sanity check runs."""
-        return self.state.stage is not None and self.state.stage.evaluating
-
-    @property
-    def enable_validation(self) -> bool:
-        """Whether fit has validation to do."""
-        return self._run is not None and self._run.fn is TrainerFn.FITTING and self._run.validates
+    training = in_stage(RunningStage.TRAINING, "Training batches run, or fit prepares to.")
+    validating = in_stage(RunningStage.VALIDATING, "Validation runs (the sanity check excluded).")
+    testing = in_stage(RunningStage.TESTING, "Testing runs.")
+    predicting = in_stage(RunningStage.PREDICTING, "Prediction runs.")
+    sanity_checking = in_stage(RunningStage.SANITY_CHECKING, "The validation batches before training run.")
+    evaluating = View[bool]("state.stage.evaluating", "Whether validation, testing or the sanity check runs.", False)
+    enable_validation = View[bool]("_run.validates", "Whether fit has validation to do.", False)
 
     # -- metrics ----------------------------------------------------------------------------------------------------
 
+    @property
     def _shown(self) -> Metrics:
         run = self._run
         if run is not None and run.module.__dict__.get("_results") is not None:
             run.results.show(self._metrics)
         return self._metrics
 
-    @property
-    def callback_metrics(self) -> dict[str, Tensor]:
-        """All logged values, as detached tensors; callbacks decide by them."""
-        return self._shown().callback
-
-    @property
-    def logged_metrics(self) -> dict[str, Tensor]:
-        """The values logged with ``logger=True``."""
-        return self._shown().logged
-
-    @property
-    def progress_bar_metrics(self) -> dict[str, float]:
-        """The values logged with ``prog_bar=True``."""
-        return self._shown().bar
+    callback_metrics = View[dict[str, Tensor]](
+        "_shown.callback", "All logged values, detached; callbacks decide by them."
+    )
+    logged_metrics = View[dict[str, Tensor]]("_shown.logged", "The values logged with ``logger=True``.")
+    progress_bar_metrics = View[dict[str, float]]("_shown.bar", "The values logged with ``prog_bar=True``.")
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
-    @property
-    def lightning_module(self) -> LightningModule | None:
-        """The module of the current or last run."""
-        return self._run.module if self._run is not None else None
-
-    @property
-    def model(self) -> Any:
-        """The module as the strategy has it."""
-        return self.lightning_module
-
-    @property
-    def datamodule(self) -> LightningDataModule | None:
-        """The data module of the current or last run."""
-        return self._run.datamodule if self._run is not None else None
+    lightning_module = View[LightningModule | None]("_run.module", "The module of the current or last run.")
+    model = View[Any]("_run.module", "The module as the strategy has it.")
+    datamodule = View[LightningDataModule | None]("_run.datamodule", "The data module of the current or last run.")
+    lr_scheduler_configs = View[list[LRSchedulerConfig]]("_run.schedulers", "The schedulers and when they step.", [])
 
     @property
     def optimizers(self) -> list[Optimizer]:
@@ -258,39 +229,16 @@ class TrainerProperties:
         manual = None if run.module.automatic_optimization else prepare_manual(run)
         run.optimizers = [wrap_optimizer(o, run.module, run.progress, manual, scaled_step(run)) for o in optimizers]
 
-    @property
-    def strategy_optimizers(self) -> list[LightningOptimizer]:
-        """The optimizers as the loop steps them."""
-        return self._run.optimizers if self._run is not None else []
-
-    @property
-    def lr_scheduler_configs(self) -> list[LRSchedulerConfig]:
-        """The schedulers and when they step."""
-        return self._run.schedulers if self._run is not None else []
-
-    @property
-    def profiler(self) -> Profiler:
-        """The profiler; one that records nothing if none was given."""
-        given = self._arguments.profiler
-        return given if isinstance(given, Profiler) else Profiler()
-
-    @property
-    def loggers(self) -> list[Logger]:
-        """The loggers."""
-        return self._loggers
-
-    @loggers.setter
-    def loggers(self, loggers: list[Logger] | None) -> None:
-        self._loggers = list(loggers or [])
+    profiler = View[Profiler]("_arguments.profiler", "The profiler; by default one that records nothing.", Profiler())
 
     @property
     def logger(self) -> Logger | None:
         """The first logger."""
-        return self._loggers[0] if self._loggers else None
+        return self.loggers[0] if self.loggers else None
 
     @logger.setter
     def logger(self, logger: Logger | None) -> None:
-        self._loggers = [] if logger is None else [logger]
+        self.loggers = [] if logger is None else [logger]
 
     @property
     def log_dir(self) -> str | None:
@@ -299,15 +247,14 @@ class TrainerProperties:
         folder = self.default_root_dir if logger is None else (logger.log_dir or logger.save_dir)
         return self.strategy.broadcast(folder)  # type: ignore[no-any-return]  # of the type that went in
 
-    @property
-    def default_root_dir(self) -> str:
-        """Where logs and checkpoints go."""
-        return str(self._arguments.default_root_dir or Path.cwd())
+    def _callbacks_of(self, kind: str) -> list[Any]:
+        """The callbacks of a class, which goes by its name: most lie in a higher layer."""
+        return [callback for callback in self.callbacks if any(k.__name__ == kind for k in type(callback).__mro__)]
 
     @property
     def checkpoint_callbacks(self) -> list[Checkpoint]:
         """The callbacks that write checkpoints."""
-        return [callback for callback in self.callbacks if isinstance(callback, Checkpoint)]
+        return self._callbacks_of("Checkpoint")
 
     @property
     def checkpoint_callback(self) -> Any:
@@ -317,7 +264,7 @@ class TrainerProperties:
     @property
     def early_stopping_callbacks(self) -> list[Any]:
         """The EarlyStopping callbacks."""
-        return [c for c in self.callbacks if any(kind.__name__ == "EarlyStopping" for kind in type(c).__mro__)]
+        return self._callbacks_of("EarlyStopping")
 
     @property
     def early_stopping_callback(self) -> Any:
@@ -327,70 +274,24 @@ class TrainerProperties:
     @property
     def progress_bar_callback(self) -> Any:
         """The progress bar."""
-        bars = (c for c in self.callbacks if any(kind.__name__ == "ProgressBar" for kind in type(c).__mro__))
-        return next(bars, None)
+        return next(iter(self._callbacks_of("ProgressBar")), None)
+
+    _run_now = View[Run]("_run", "The run of a module that is attached.")
 
     # -- devices ----------------------------------------------------------------------------------------------------
 
-    @property
-    def accelerator(self) -> Accelerator:
-        """The kind of device."""
-        return self._runtime.accelerator
-
-    @property
-    def strategy(self) -> Strategy:
-        """How processes work together."""
-        return self._runtime.strategy
-
-    @property
-    def precision_plugin(self) -> Precision:
-        """The number format."""
-        return self._runtime.precision
-
-    @property
-    def precision(self) -> str:
-        """The number format's name."""
-        return self._runtime.precision.precision
-
-    @property
-    def scaler(self) -> torch.amp.GradScaler | None:
-        """The gradient scaler of 16-bit mixed precision."""
-        return self._runtime.precision.scaler
-
-    @property
-    def global_rank(self) -> int:
-        """This process's number among all."""
-        return self.strategy.global_rank
-
-    @property
-    def local_rank(self) -> int:
-        """This process's number on its host."""
-        return self.strategy.local_rank
-
-    @property
-    def node_rank(self) -> int:
-        """This host's number."""
-        return self.strategy.node_rank
-
-    @property
-    def world_size(self) -> int:
-        """The number of processes."""
-        return self.strategy.world_size
-
-    @property
-    def is_global_zero(self) -> bool:
-        """Whether this process is the first."""
-        return self.strategy.is_global_zero
-
-    @property
-    def num_devices(self) -> int:
-        """Devices per host."""
-        return self._runtime.num_devices
-
-    @property
-    def num_nodes(self) -> int:
-        """Hosts."""
-        return self._runtime.num_nodes
+    accelerator = View[Accelerator]("_runtime.accelerator", "The kind of device.")
+    strategy = View[Strategy]("_runtime.strategy", "How processes work together.")
+    precision_plugin = View[Precision]("_runtime.precision", "The number format.")
+    precision = View[str]("_runtime.precision.precision", "The number format's name.")
+    scaler = View[torch.amp.GradScaler | None]("_runtime.precision.scaler", "The scaler of 16-bit mixed precision.")
+    global_rank = View[int]("strategy.global_rank", "This process's number among all.")
+    local_rank = View[int]("strategy.local_rank", "This process's number on its host.")
+    node_rank = View[int]("strategy.node_rank", "This host's number.")
+    world_size = View[int]("strategy.world_size", "The number of processes.")
+    is_global_zero = View[bool]("strategy.is_global_zero", "Whether this process is the first.")
+    num_devices = View[int]("_runtime.num_devices", "Devices per host.")
+    num_nodes = View[int]("_runtime.num_nodes", "Hosts.")
 
     @property
     def device_ids(self) -> list[int]:
@@ -404,88 +305,33 @@ class TrainerProperties:
 
     # -- data -------------------------------------------------------------------------------------------------------
 
-    @property
-    def train_dataloader(self) -> Any:
-        """The training loaders as the user gave them."""
-        return self._run.train.given if self._run is not None and self._run.train is not None else None
-
-    def _evaluation(self, prefix: str) -> EvaluationLoaders | None:
-        return self._run.evaluations.get(prefix) if self._run is not None else None
-
-    def _given(self, prefix: str) -> Any:
-        loaders = self._evaluation(prefix)
-        return loaders.given if loaders is not None else None
-
-    def _counts(self, prefix: str) -> list[int | float]:
-        loaders = self._evaluation(prefix)
-        return [whole(count) for count in loaders.batches] if loaders is not None else []
+    train_dataloader = View[Any]("_run.train.given", "The training loaders as the user gave them.")
+    val_dataloaders = View[Any]("_run.evaluations.val.given", "The validation loaders as the user gave them.")
+    test_dataloaders = View[Any]("_run.evaluations.test.given", "The test loaders as the user gave them.")
+    predict_dataloaders = View[Any]("_run.evaluations.predict.given", "The predict loaders as the user gave them.")
+    num_training_batches = View[Count]("_run.train.batches", "Batches per training epoch; inf if unknown.", INFINITE)
+    num_val_batches = View[list[Count]]("_run.evaluations.val.batches", "Validation batches per loader.", [])
+    num_test_batches = View[list[Count]]("_run.evaluations.test.batches", "Test batches per loader.", [])
+    num_predict_batches = View[list[Count]]("_run.evaluations.predict.batches", "Predict batches per loader.", [])
+    val_check_batch = View[Count | None]("_run.train.validate_every", "Validation comes after every so many batches.")
 
     @property
-    def val_dataloaders(self) -> Any:
-        """The validation loaders as the user gave them."""
-        return self._given("val")
-
-    @property
-    def test_dataloaders(self) -> Any:
-        """The test loaders as the user gave them."""
-        return self._given("test")
-
-    @property
-    def predict_dataloaders(self) -> Any:
-        """The predict loaders as the user gave them."""
-        return self._given("predict")
-
-    @property
-    def num_training_batches(self) -> int | float:
-        """Training batches per epoch; infinite if unknown."""
-        train = self._run.train if self._run is not None else None
-        return whole(train.batches) if train is not None else INFINITE
-
-    @property
-    def num_val_batches(self) -> list[int | float]:
-        """Validation batches per loader."""
-        return self._counts("val")
-
-    @property
-    def num_test_batches(self) -> list[int | float]:
-        """Test batches per loader."""
-        return self._counts("test")
-
-    @property
-    def num_predict_batches(self) -> list[int | float]:
-        """Predict batches per loader."""
-        return self._counts("predict")
-
-    @property
-    def num_sanity_val_batches(self) -> list[int | float]:
+    def num_sanity_val_batches(self) -> list[Count]:
         """Batches of the sanity check, per loader."""
         steps = self._arguments.num_sanity_val_steps or 0
-        return [count if steps == -1 else min(count, steps) for count in self._counts("val")]
+        return [count if steps == -1 else min(count, steps) for count in self.num_val_batches]
 
     @property
-    def val_check_batch(self) -> float | None:
-        """Validation comes after every so many training batches."""
-        train = self._run.train if self._run is not None else None
-        return train.validate_every if train is not None else None
-
-    @property
-    def estimated_stepping_batches(self) -> int | float:
+    def estimated_stepping_batches(self) -> Count:
         """Optimizer steps that fit will take; asks for the training loader if that has not happened; infinite if unknown."""
         arguments, run = self._arguments, self._run
         if run is None:
             raise RuntimeError("`estimated_stepping_batches` is known in a run: read it in `configure_optimizers`.")
-        epochs = arguments.max_epochs
-        if epochs == -1:
-            return float("inf") if arguments.max_steps == -1 else arguments.max_steps
-        if run.train is None:
-            run.train = load_training(run)
-        batches = run.train.batches
-        if batches == INFINITE:
-            return arguments.max_steps if arguments.max_steps != -1 else INFINITE
-        steps = -(-int(batches) // arguments.accumulate_grad_batches) * max(epochs or 1, 1)
-        return min(steps, arguments.max_steps) if arguments.max_steps != -1 else steps
-
-
-def whole(count: float) -> int | float:
-    """A count as an int, unless it is infinite."""
-    return count if count == INFINITE else int(count)
+        limit = INFINITE if arguments.max_steps == -1 else arguments.max_steps
+        if arguments.max_epochs == -1:
+            return limit
+        run.train = run.train or load_training(run)
+        if run.train.batches == INFINITE:
+            return limit
+        steps = -(-int(run.train.batches) // arguments.accumulate_grad_batches) * max(arguments.max_epochs or 1, 1)
+        return min(steps, limit)

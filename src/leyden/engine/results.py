@@ -7,6 +7,7 @@ one is an addition.
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +16,8 @@ from warnings import warn
 import torch
 from torch import Tensor, nn
 
-from leyden.core.hooks import Hooks
-from leyden.engine.slots import SLOTS, LogArguments, MetricSlot, Slot, check_value, complete
+from leyden.core.hooks import HOOKS, Hooks
+from leyden.engine.slots import Key, LogArguments, MetricSlot, Slot, check_value, complete
 from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value
 from leyden.runtime.strategies.base import Strategy
 from leyden.utils.tree import sample_count
@@ -49,15 +50,15 @@ class Results:
         evaluation: The stage changes no weights: values of single steps go to the loggers, not to the callbacks.
     """
 
-    def __init__(self, hooks: Hooks, module: nn.Module, strategy: Strategy, evaluation: bool = False) -> None:
+    def __init__(self, hooks: Hooks, module: nn.Module, strategy: Strategy) -> None:
         self.hooks = hooks
         self.module = module
         self.strategy = strategy
-        self.evaluation = evaluation
-        self.slots: dict[tuple[str, str, int | None], Slot] = {}
+        self.slots: dict[Key, Slot] = {}
         self.batch: Any = None
         self.batch_size: int | None = None
         self.dataloader_idx: int | None = None
+        self.evaluation = False
         self._warned_ambiguous = False
 
     def log(self, name: str, value: Any, arguments: tuple[Any, ...], batch_size: int | None) -> None:
@@ -78,7 +79,7 @@ class Results:
 
     def _guess(self, slot: Slot) -> int:
         """The batch's first dimension, for a mean over an epoch when nobody told the size."""
-        if self.batch is None or not slot.on_epoch or slot.reduction != "mean":
+        if self.batch is None or not slot.on_epoch or not slot.weighted:
             return 1
         size, ambiguous = sample_count(self.batch)
         if ambiguous and not self._warned_ambiguous:
@@ -92,58 +93,52 @@ class Results:
         self.batch_size = size
         return size
 
-    def _declare(self, key: tuple[str, str, int | None], value: Any, given: LogArguments) -> Slot:
+    def _declare(self, key: Key, value: Any, given: LogArguments) -> Slot:
         """Check the first call of a name in a hook, and make its slot."""
-        hook, name, dataloader_idx = key
+        name = key[1]
         if not isinstance(name, str):
             raise TypeError(bad_value("name", name, "a str", "self.log('loss', value)"))
         if "/dataloader_idx_" in name:
             raise MisconfigurationException(
                 f"`self.log({name!r}, ...)`: a name must not contain '/dataloader_idx_'; it is appended for you."
             )
-        arguments = complete(hook, name, given)
-        suffix = f"/dataloader_idx_{dataloader_idx}" if dataloader_idx is not None and given.add_dataloader_idx else ""
-        shared = [s for (at, called, _), s in self.slots.items() if (at, called) == (hook, name) and not s.suffix]
-        if shared and not suffix:  # add_dataloader_idx=False: the loaders add to one value
-            self._compare(key, shared[0], given)
-            self.slots[key] = shared[0]
-            return shared[0]
         torchmetrics = sys.modules.get("torchmetrics")
-        slot: Slot
         if torchmetrics is not None and isinstance(value, torchmetrics.Metric):
-            self._check_metric(name, value, given.metric_attribute)
-            slot = MetricSlot(name, given, arguments, suffix)
-        else:
-            check_value(name, value)
-            slot = SLOTS[arguments.reduce_fx](name, given, arguments, suffix)
-            if isinstance(value, Tensor) and value.dtype == torch.float64:
-                slot.dtype = torch.float64
-        self.slots[key] = slot
-        return slot
+            if given.metric_attribute is None and not any(child is value for child in self.module.modules()):
+                raise MisconfigurationException(
+                    f"`self.log({name!r}, metric)`: the metric is not an attribute of {type(self.module).__name__}, so "
+                    "it would be neither moved nor reset. Fix: assign it in `__init__` (self.accuracy = ...)."
+                )
+            return self._add(key, MetricSlot(key, given))
+        slot = Slot(key, given)
+        check_value(name, value)
+        if isinstance(value, Tensor) and value.dtype == torch.float64:
+            slot.dtype = torch.float64
+        return self._add(key, slot)
+
+    def _add(self, key: Key, slot: Slot) -> Slot:
+        """Keep a slot under its key; with ``add_dataloader_idx=False`` all loaders have the first one's."""
+        others = (s for (hook, name, _), s in self.slots.items() if (hook, name, s.suffix) == (*key[:2], slot.suffix))
+        kept = self.slots[key] = next(others, slot)
+        if kept is not slot and slot.given:
+            self._compare(key, kept, slot.given)
+        return kept
 
     @staticmethod
-    def _compare(key: tuple[str, str, int | None], slot: Slot, given: tuple[Any, ...]) -> None:
+    def _compare(key: Key, slot: Slot, given: tuple[Any, ...]) -> None:
         """A second call may say the same in other words, nothing else."""
-        if not slot.restored and complete(key[0], key[1], LogArguments(*given)) != slot.arguments:
+        if slot.given and complete(key[0], key[1], LogArguments(*given)) != slot.arguments:
             raise MisconfigurationException(
                 f"`self.log({key[1]!r}, ...)` was called twice in `{key[0]}` with different arguments. "
                 "Fix: use the same arguments, or another name."
             )
-        if slot.restored:
-            slot.given, slot.restored = given, False
-
-    def _check_metric(self, name: str, metric: Any, attribute: str | None) -> None:
-        if attribute is None and not any(child is metric for child in self.module.modules()):
-            raise MisconfigurationException(
-                f"`self.log({name!r}, metric)`: the metric is not an attribute of {type(self.module).__name__}, so it "
-                "would be neither moved nor reset. Fix: assign it in `__init__` (self.accuracy = ...)."
-            )
+        slot.given = given
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def unique(self) -> Iterable[Slot]:
         """The slots, each once, in the order of their first use."""
-        return {id(slot): slot for slot in self.slots.values()}.values()
+        return dict.fromkeys(self.slots.values())
 
     def step_row(self) -> dict[str, Any]:
         """The values of the last step for the loggers: floats, or device tensors; of the running loader alone."""
@@ -156,16 +151,8 @@ class Results:
     def publish_steps(self, metrics: Metrics) -> None:
         """Show the values of the running step in the metric dictionaries."""
         for slot in self.unique():
-            if not slot.fresh or not slot.on_step or slot.value is None:
-                continue
-            slot.fresh = False
-            tensor, key = slot.tensor(slot.value), slot.key("step")
-            if not self.evaluation:
-                metrics.callback[key] = metrics.callback[slot.name + slot.suffix] = tensor
-            if slot.logger:
-                metrics.logged[key] = tensor
-            if slot.arguments.prog_bar:
-                metrics.bar[key] = float(slot.value)
+            if slot.fresh and slot.on_step and slot.value is not None:
+                self._put(metrics, slot, "step", slot.value)
 
     def publish_epoch(self, metrics: Metrics) -> dict[str, Any]:
         """Show the epoch's values in the metric dictionaries; return those that loggers get.
@@ -173,69 +160,106 @@ class Results:
         The epoch's batches are over: from here on, :meth:`show` shows epoch values.
         """
         self.batch = None
-        slots = [slot for slot in self.unique() if slot.on_epoch and slot.logged]
-        return self._put(metrics, slots, self._reduced(slots))
+        if self.strategy.is_distributed:
+            self._agree()
+        slots = self._of_epoch()
+        values = self._reduced(slots)
+        for slot, value in zip(slots, values, strict=True):
+            self._put(metrics, slot, "epoch", value)
+        return {slot.key("epoch"): value for slot, value in zip(slots, values, strict=True) if slot.logger}
 
     def show(self, metrics: Metrics) -> None:
         """Bring the metric dictionaries up to date while a hook runs; no other process takes part."""
         if self.batch is not None:
             self.publish_steps(metrics)
-        else:
-            slots = [slot for slot in self.unique() if slot.fresh and slot.on_epoch and slot.logged]
-            self._put(metrics, slots, [slot.epoch_value() for slot in slots])
+            return
+        alone = not self.strategy.is_distributed  # a Metric's compute() is a matter of all processes
+        for slot in self._of_epoch():
+            if slot.fresh and (alone or not isinstance(slot, MetricSlot)):
+                self._put(metrics, slot, "epoch", slot.epoch_value())
 
-    @staticmethod
-    def _put(metrics: Metrics, slots: Iterable[Slot], values: Iterable[Any]) -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        for slot, value in zip(slots, values, strict=True):
-            tensor, key = slot.tensor(value), slot.key("epoch")
+    def _put(self, metrics: Metrics, slot: Slot, kind: str, value: Any) -> None:
+        tensor, key = value if isinstance(value, Tensor) else torch.tensor(value, dtype=slot.dtype), slot.key(kind)
+        slot.fresh = False
+        if kind == "epoch" or not self.evaluation:
             metrics.callback[key] = metrics.callback[slot.name + slot.suffix] = tensor
-            slot.fresh = False
-            if slot.logger:
-                row[key] = value
-                metrics.logged[key] = tensor
-            if slot.arguments.prog_bar:
-                metrics.bar[key] = float(value)
-        return row
+        if slot.logger:
+            metrics.logged[key] = tensor
+        if slot.arguments.prog_bar:
+            metrics.bar[key] = float(value)
+
+    # -- the epoch, over all processes --------------------------------------------------------------------------------
+
+    def _of_epoch(self) -> list[Slot]:
+        """The slots that have a value for the epoch; over several processes in an order that is the same on all."""
+        keys = sorted(self.slots, key=repr) if self.strategy.is_distributed else self.slots
+        return [s for s in dict.fromkeys(self.slots[key] for key in keys) if s.on_epoch and s.logged]
+
+    def _agree(self) -> None:
+        """See that all processes logged the same; one that had no batch takes the others' names, with no weight.
+
+        Raises:
+            MisconfigurationException: A process that logged something did not log what another did.
+        """
+        strategy, slots = self.strategy, {s for s in self._of_epoch() if not s.arguments.rank_zero_only}
+        keys = {key for key, slot in self.slots.items() if slot in slots}
+        digest = zlib.crc32(repr(sorted(keys, key=repr)).encode())
+        extremes = strategy.reduce(torch.tensor([digest, -digest]), reduce_op="max").tolist()
+        if extremes[0] == -extremes[1]:
+            return
+        own = {tuple(entry["key"]): entry for entry in self.state_dict() if tuple(entry["key"]) in keys}
+        logged = [strategy.broadcast(own, src=rank) for rank in range(strategy.world_size)]
+        union = {key: entry for entries in logged for key, entry in entries.items()}
+        for rank, entries in enumerate(logged):
+            loaders = {key[2] for key in entries if of_batch(key)}  # those of which it had a batch
+            missing = [k for k in union if k not in entries and (k[2] in loaders or not of_batch(k))]
+            if missing:
+                raise MisconfigurationException(
+                    f"Process {rank} did not log {sorted(map(repr, missing))} (hook, name, loader), which others "
+                    "logged. Fix: log the same names on every process, or pass `rank_zero_only=True`."
+                )
+        for key in sorted(union.keys() - keys, key=repr):
+            slot = self._restored(union[key])
+            slot.value, slot.total, slot.weight = float("nan"), slot.start, 0
+            self._add(key, slot)
 
     def _reduced(self, slots: list[Slot]) -> list[Any]:
         """The epoch's values, over all processes: one exchange for the sums, one for the maxima, one for the minima."""
-        if not self.strategy.is_distributed:
-            return [slot.epoch_value() for slot in slots]
-        shared = [s for s in slots if not s.arguments.rank_zero_only and not isinstance(s, MetricSlot)]
-        device = self.strategy.root_device
-        added = [s for s in shared if s.reduction in ("mean", "sum")]
-        sums = torch.tensor([float(s.total) for s in added] + [float(s.weight) for s in added], dtype=torch.float64)
-        if added:
-            sums = self.strategy.reduce(sums.to(device), reduce_op="sum").cpu()
-        found: dict[int, Any] = {}
-        for index, slot in enumerate(added):
-            total, weight = sums[index].item(), sums[index + len(added)].item()
-            found[id(slot)] = total / weight if slot.reduction == "mean" else total
-        for name in ("max", "min"):
-            chosen = [s for s in shared if s.reduction == name]
+        found: dict[Slot, Any] = {}
+        for exchange in ("sum", "max", "min") if self.strategy.is_distributed else ():
+            chosen = [s for s in slots if s.exchange == exchange and type(s) is Slot and not s.arguments.rank_zero_only]
             if chosen:
-                values = torch.tensor([float(s.total) for s in chosen], dtype=torch.float64, device=device)
-                best = self.strategy.reduce(values, reduce_op=name)
-                found.update({id(s): value for s, value in zip(chosen, best.tolist(), strict=True)})
-        return [found[id(slot)] if id(slot) in found else slot.epoch_value() for slot in slots]
+                pairs = torch.tensor([(float(s.total), float(s.weight)) for s in chosen], dtype=torch.float64)
+                pairs = self.strategy.reduce(pairs.to(self.strategy.root_device), reduce_op=exchange)
+                found |= {s: s.reduced(*pair) for s, pair in zip(chosen, pairs.tolist(), strict=True)}
+        return [found[slot] if slot in found else slot.epoch_value() for slot in slots]
 
     def close_loader(self) -> None:
-        """One of several loaders is over."""
+        """One of several loaders is over: keep the values of its Metrics."""
+        if self.strategy.is_distributed:
+            return  # a process without a batch of this loader would be missing
         for (_, _, index), slot in self.slots.items():
-            if index == self.dataloader_idx and slot.suffix and isinstance(slot, MetricSlot):
-                slot.close()
+            if index == self.dataloader_idx and slot.suffix and isinstance(slot, MetricSlot) and slot.on_epoch:
+                slot.kept = slot.epoch_value()
 
     def reset(self) -> None:
         """Begin a new epoch."""
         for slot in self.unique():
             slot.reset()
 
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
     def state_dict(self) -> list[dict[str, Any]]:
-        """What a checkpoint holds of the running epoch."""
+        """What a checkpoint holds of the running epoch: plain values, enough to make the slots again."""
         paths = {id(child): path for path, child in self.module.named_modules()}
         return [
-            {"key": list(key), "metric": paths.get(id(getattr(slot, "metric", None))), **slot.state()}
+            {
+                "key": list(key),
+                "metric": paths.get(id(getattr(slot, "metric", None))),
+                "arguments": list(slot.arguments),
+                "dtype": str(slot.dtype).removeprefix("torch."),
+                "values": [slot.value, slot.total, slot.weight, slot.fresh],
+            }
             for key, slot in self.slots.items()
             if not isinstance(slot, MetricSlot) or id(slot.metric) in paths
         ]
@@ -243,11 +267,23 @@ class Results:
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
         """Take back :meth:`state_dict`."""
         for entry in state:
-            hook, name, dataloader_idx = entry["key"]
-            slot = Slot.from_state(entry)
-            if isinstance(slot, MetricSlot):
-                slot.metric = self.module.get_submodule(entry["metric"])
-            self.slots[(hook, name, dataloader_idx)] = slot
+            self._add((*entry["key"],), self._restored(entry))
+
+    def _restored(self, entry: Mapping[str, Any]) -> Slot:
+        """The slot of an entry of :meth:`state_dict`."""
+        kind = Slot if entry["metric"] is None else MetricSlot
+        slot = kind((*entry["key"],), LogArguments(*entry["arguments"]))
+        if isinstance(slot, MetricSlot):
+            slot.metric = self.module.get_submodule(entry["metric"])
+        slot.given, slot.dtype = (), getattr(torch, entry["dtype"])
+        slot.value, slot.total, slot.weight, slot.fresh = entry["values"]
+        return slot
+
+
+def of_batch(key: Key) -> bool:
+    """Whether a value was logged in a hook of a batch, which a process without one does not run."""
+    rule = HOOKS[key[0]].log
+    return rule is not None and rule.step_allowed
 
 
 def to_floats(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from warnings import warn
 import torch
 from torch import Tensor
 
-from leyden.core.hooks import Hooks, Owner
+from leyden.core.datamodule import DataHooks, LightningDataModule
+from leyden.core.hooks import Hooks, overridden
 from leyden.core.module import LightningModule
 from leyden.core.optimizers import LightningOptimizer, LRSchedulerConfig
 from leyden.core.supervised import steps_of
@@ -21,13 +22,14 @@ from leyden.utils.overrides import positional_count
 
 if TYPE_CHECKING:
     from leyden.core.callback import Callback
-    from leyden.core.datamodule import LightningDataModule
     from leyden.core.logger import Logger
     from leyden.engine.config import TrainerArguments
     from leyden.engine.loading import EvaluationLoaders, Sources, TrainLoader
     from leyden.engine.nonfinite import LossGuard
     from leyden.engine.signals import SignalWatch
+    from leyden.runtime.precision import Precision
     from leyden.runtime.resolve import Runtime
+    from leyden.runtime.strategies.base import Strategy
     from leyden.trainer import Trainer
 
 
@@ -38,6 +40,8 @@ class Phase(StrEnum):
     """Nothing."""
     TRAINED = "trained"
     """The last batch is trained; its validation, and what follows it, is due."""
+    VALIDATING = "validating"
+    """The last batch is trained, its validation has begun and has to be done from its start."""
     VALIDATED = "validated"
     """The last batch is trained and validated; schedulers that wait for the metric are due."""
     EPOCH_ENDED = "epoch_ended"
@@ -118,8 +122,7 @@ def not_zero(weight: Any) -> Any:
 class Muted:
     """Takes what ``self.log`` is given under ``barebones=True`` and drops it."""
 
-    def __init__(self) -> None:
-        self.warned = False
+    warned = False
 
     def log(self, name: str, value: Any, arguments: tuple[Any, ...], batch_size: int | None) -> None:
         """Say once that nothing is logged."""
@@ -154,6 +157,8 @@ class Run:
     resumed: Mapping[str, Any] | None = None
     """The part of a checkpoint that is restored once the first epoch has begun."""
     transfer: Callable[[Any, int], Any] | None = None
+    strategy: Strategy = field(init=False)
+    precision: Precision = field(init=False)
     hooks: Hooks = field(init=False)
     results: Results = field(init=False)
     train_results: Results = field(init=False)
@@ -165,6 +170,9 @@ class Run:
     switches: dict[str, dict[str, bool]] | None = None
     """Training modes and the like when training began; None before."""
     signal_checkpoint: str | None = None
+    """The file of an interrupted run that this one continues; the next regular save takes its place."""
+    teardowns: list[Callable[..., Any]] = field(default_factory=list)
+    """The teardown hooks that are due: none before setup has begun."""
     guard: LossGuard | None = None
     signals: SignalWatch | None = None
     left_out: int = 0
@@ -174,49 +182,14 @@ class Run:
     sanity_keys: set[str] | None = None
     """What the first validation logged; None before it."""
 
-    @property
-    def is_last_batch(self) -> bool:
-        """The running epoch's data is over."""
-        return self.progress.is_last_batch
-
-    @property
-    def strategy(self) -> Any:
-        """The strategy."""
-        return self.runtime.strategy
-
-    @property
-    def precision(self) -> Any:
-        """The precision."""
-        return self.runtime.precision
+    def __post_init__(self) -> None:
+        self.strategy, self.precision = self.runtime.strategy, self.runtime.precision
+        profiler: Any = self.arguments.profiler
+        self.hooks = Hooks(self.trainer, self.callbacks, self.module, self.datamodule, profiler)
 
     def bind_hooks(self) -> None:
-        """Collect who overrides which hook; done per stage, and per epoch if callbacks changed."""
-        from leyden.core.datamodule import LightningDataModule
-
-        profiler: Any = self.arguments.profiler
-        wrap = None
-        if profiler is not None:
-
-            def wrap(name: str, listener: Callable[..., Any]) -> Callable[..., Any]:
-                def timed(*arguments: Any) -> Any:
-                    with profiler.profile(name):
-                        return listener(*arguments)
-
-                return timed
-
-        module = Owner(self.module, LightningModule, (), f"[LightningModule]{type(self.module).__name__}")
-        data = self.datamodule
-        self.hooks = Hooks(
-            trainer=self.trainer,
-            callbacks=self.callbacks,
-            module=module,
-            datamodule=None
-            if data is None
-            else Owner(data, LightningDataModule, (), f"[DataModule]{type(data).__name__}"),
-            wrap=wrap,
-        )
-        if "results" in self.__dict__:
-            self.results.hooks = self.hooks
+        """Collect who overrides which hook; done per stage and per epoch."""
+        self.hooks.bind()
 
     def use_results(self, results: Results | None) -> None:
         """Let ``self.log`` write into ``results``."""
@@ -237,12 +210,8 @@ class Run:
         Strategy and precision are put around it here, once, so that the loop knows neither.
         """
         own = steps_of(self.module).get(name)
-        if own is None:
-            count = positional_count(getattr(self.module, name))
-            step = self.strategy.step(name)
-        else:
-            step, count = own, 2
-        context = self.precision.forward_context
+        count = positional_count(own or getattr(self.module, name))
+        step, context = self.strategy.step(name, own), self.precision.forward_context
         if context is None:
             return step, count
 
@@ -254,42 +223,29 @@ class Run:
 
     def bind_transfer(self) -> None:
         """Decide how a batch reaches the device: not at all where it is there and nobody overrides the hooks."""
-        module, data = self.module, self.datamodule
-        from leyden.core.datamodule import DataHooks
-        from leyden.core.hooks import overridden
-
-        owners = [owner for owner in (data, module) if owner is not None]
-        steps: list[Callable[[Any, int], Any]] = []
+        owners = [owner for owner in (self.datamodule, self.module) if owner is not None]
 
         def method(name: str) -> Callable[..., Any] | None:
             return next((m for owner in owners if (m := overridden(owner, name, DataHooks)) is not None), None)
 
-        before, move, after = (
-            method(name) for name in ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+        before, move, after = map(
+            method, ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
         )
-        device: torch.device = self.strategy.root_device
-        if before is not None:
-            steps.append(before)
-        if move is not None or device.type != "cpu":
-            mover = move or module.transfer_batch_to_device
-            steps.append(lambda batch, index: mover(batch, device, index))
-        if after is not None:
-            steps.append(after)
-        if self.precision.convert_input is not None:
-            convert = self.precision.convert_input
-            steps.append(lambda batch, index: convert(batch))
-        if not steps:
-            self.transfer = None
-            return
+        device, convert = self.strategy.root_device, self.precision.convert_input
+        if move is None and device.type != "cpu":
+            move = self.module.transfer_batch_to_device
 
         def transfer(batch: Any, dataloader_idx: int) -> Any:
-            previous, self.hooks.current = self.hooks.current, "transfer_batch_to_device"
-            for step in steps:
-                batch = step(batch, dataloader_idx)
-            self.hooks.current = previous
-            return batch
+            with self.hooks.inside("transfer_batch_to_device"):
+                if before is not None:
+                    batch = before(batch, dataloader_idx)
+                if move is not None:
+                    batch = move(batch, device, dataloader_idx)
+                if after is not None:
+                    batch = after(batch, dataloader_idx)
+                return batch if convert is None else convert(batch)
 
-        self.transfer = transfer
+        self.transfer = transfer if before or move or after or convert else None
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Backward with the precision's loss scaling."""
@@ -299,13 +255,10 @@ class Run:
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Backward in manual optimization: with the hooks, and the exchange of gradients between processes."""
-        active = self.hooks.active
-        if "on_before_backward" in active:
-            self.hooks.call("on_before_backward", loss)
+        self.hooks.call("on_before_backward", loss)
         self.backward(loss, *args, **kwargs)
         self.strategy.reduce_gradients()
-        if "on_after_backward" in active:
-            self.hooks.call("on_after_backward")
+        self.hooks.call("on_after_backward")
 
     def when_settled(self, action: Callable[[], None]) -> None:
         """Run ``action`` when no hook of the running batch or stage is pending; at once if none runs."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 from typing import Any
+from warnings import warn
 
 import torch
 
 from leyden.core.callback import Callback, Checkpoint
-from leyden.core.hparams import AttributeDict
 from leyden.core.module import LightningModule
 from leyden.core.optimizers import (
     move_optimizer_state,
@@ -20,6 +21,7 @@ from leyden.core.optimizers import (
     steps_itself,
     wrap_optimizer,
 )
+from leyden.core.plain import AttributeDict
 from leyden.core.supervised import default_optimizer, is_supervised
 from leyden.engine import snapshot
 from leyden.engine.prepare import prepare_data
@@ -27,7 +29,7 @@ from leyden.engine.run import Run
 from leyden.engine.signals import SignalWatch, exit_code
 from leyden.engine.states import TrainerFn, TrainerStatus
 from leyden.engine.step import prepare_manual, scaled_step
-from leyden.errors import MisconfigurationException, SIGTERMException, bad_value
+from leyden.errors import MisconfigurationException, PossibleUserWarning, SIGTERMException, bad_value
 from leyden.runtime.determinism import apply_determinism
 from leyden.utils.overrides import is_overridden
 
@@ -42,8 +44,8 @@ def session(run: Run, ckpt_path: str | None = None, weights_only: bool | None = 
     with ExitStack() as closing:
         try:
             closing.callback(apply_determinism(run.arguments.deterministic, run.arguments.benchmark))
-            attach(run)
             closing.callback(detach, run)
+            attach(run)
             set_up(run, stage)
             restore(run, ckpt_path, weights_only)
             if run.fn is TrainerFn.FITTING:
@@ -85,13 +87,15 @@ def attach(run: Run) -> None:
         callback.__dict__.update(log=module.log, log_dict=module.log_dict)  # a callback logs through the module
     check_state_keys(run.callbacks)
     run.bind_hooks()
-    run.use_results(run.new_results())  # what is logged before a stage begins is refused
     run.use_results(run.new_results())  # so that `self.log` where it is not possible says so
 
 
 def detach(run: Run) -> None:
     """Leave nothing of the run in module and callbacks but the Trainer itself."""
     run.use_results(None)
+    evaluated = [stream for loaders in run.evaluations.values() for stream in loaders.streams]
+    for stream in [run.train.stream, *evaluated] if run.train is not None else evaluated:
+        stream.close()
     for callback in run.callbacks:
         for name in ("log", "log_dict"):
             callback.__dict__.pop(name, None)
@@ -145,20 +149,22 @@ def set_up(run: Run, stage: str) -> None:
     strategy.setup_environment()
     prepare_data(run)
     strategy.barrier()
+    run.teardowns = run.hooks.listeners("teardown")
     run.hooks.call("setup", stage)
     with strategy.root_device, run.precision.module_init_context(), run.hooks.inside("configure_model"):
         module.configure_model()
     run.bind_hooks()
+    run.teardowns = run.hooks.listeners("teardown")
     run.use_results(run.new_results())
 
 
 def restore(run: Run, ckpt_path: str | None, weights_only: bool | None) -> None:
     """Load the checkpoint if there is one, move the model, make the optimizers; in fit, call its start hooks."""
     checkpoint = snapshot.load(run, ckpt_path, weights_only) if ckpt_path is not None else None
+    module, strategy = run.module, run.strategy
+    run.precision.convert_module(module)  # before the weights are there: float64 ones must not pass through float32
     if checkpoint is not None:
         snapshot.restore_model(run, checkpoint)
-    module, strategy = run.module, run.strategy
-    run.precision.convert_module(module)
     strategy.model_to_device(module)
     run.bind_transfer()
     fitting = run.fn is TrainerFn.FITTING
@@ -198,6 +204,13 @@ def configure_optimizers(run: Run) -> None:
                 f"{type(config.scheduler).__name__} is not one of torch's schedulers. Fix: override "
                 "`lr_scheduler_step(self, scheduler, metric)` and step it there."
             )
+        if not hasattr(config.scheduler, "state_dict"):
+            warn(
+                f"{type(config.scheduler).__name__} has no `state_dict`: checkpoints leave it out, and a resumed run "
+                "starts it anew. Fix: add `state_dict` and `load_state_dict`.",
+                PossibleUserWarning,
+                stacklevel=2,
+            )
     execute = scaled_step(run)
     run.optimizers = [wrap_optimizer(o, module, run.progress, manual, execute) for o in optimizers]
 
@@ -224,7 +237,7 @@ def log_hyperparameters(run: Run) -> None:
         if owner is None or not getattr(owner, "_log_hyperparams", False):
             continue
         for key, value in owner.hparams_initial.items():
-            if key in merged and merged[key] != value and merged[key] is not value:
+            if key in merged and repr(merged[key]) != repr(value):  # arrays cannot be compared otherwise
                 raise RuntimeError(
                     f"Module and data module both have a hyper-parameter {key!r}, with the values {merged[key]!r} and "
                     f"{value!r}. Fix: rename one, or save_hyperparameters(ignore=[{key!r}])."
@@ -237,10 +250,13 @@ def log_hyperparameters(run: Run) -> None:
         logger.save()
 
 
-def tear_down(run: Run, stage: str) -> None:
-    """Release the device and call the teardown hooks."""
-    run.hooks.call("teardown", stage)
-    run.strategy.teardown()
+def tear_down(run: Run, stage: str, call: Callable[..., Any] = lambda action, *given: action(*given)) -> None:
+    """Call the teardown hooks, each once, and release the device."""
+    if run.teardowns:
+        with run.hooks.inside("teardown"):
+            while run.teardowns:
+                call(run.teardowns.pop(0), stage)
+    call(run.strategy.teardown)
 
 
 def fail(run: Run, stage: str, error: BaseException) -> None:
@@ -255,9 +271,10 @@ def fail(run: Run, stage: str, error: BaseException) -> None:
             error.add_note(f"While cleaning up: {type(second).__name__}: {second}")
 
     if hasattr(run, "hooks"):
-        attempt(run.hooks.call, "on_exception", error)
-        attempt(run.hooks.call, "teardown", stage)
-    attempt(run.strategy.teardown)
+        with run.hooks.inside("on_exception"):
+            for listener in run.hooks.listeners("on_exception"):
+                attempt(listener, error)
+    tear_down(run, stage, attempt)
     for logger in run.loggers:
         attempt(logger.finalize, "failed")
 
@@ -269,8 +286,8 @@ def stop_on_signal(run: Run) -> None:
     assert number is not None
     checkpoint = next((c for c in run.callbacks if isinstance(c, Checkpoint)), None)
     if checkpoint is not None and not run.arguments.fast_dev_run:
-        folder = getattr(checkpoint, "dirpath", None) or Path(run.trainer.default_root_dir) / "checkpoints"
-        path = str(Path(folder) / INTERRUPTED)
+        folder = getattr(checkpoint, "dirpath", None) or os.path.join(run.trainer.default_root_dir, "checkpoints")
+        path = os.path.join(folder, INTERRUPTED)
         snapshot.save(run, path)
         run.trainer.print(f"{number.name} received: the run is saved in {path}; continue it with ckpt_path={path!r}.")
     if number == SIGINT:

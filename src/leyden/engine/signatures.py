@@ -17,21 +17,18 @@ if TYPE_CHECKING:
     from leyden.engine.run import Run
 
 # What steps get; their base methods take anything.
-STEPS: dict[str, str] = {
-    "training_step": "batch, batch_idx",
-    "validation_step": "batch, batch_idx, dataloader_idx=0",
-    "test_step": "batch, batch_idx, dataloader_idx=0",
-    "predict_step": "batch, batch_idx, dataloader_idx=0",
-}
+STEPS = dict.fromkeys(("validation_step", "test_step", "predict_step"), "batch, batch_idx, dataloader_idx=0")
+STEPS["training_step"] = "batch, batch_idx"
 # Their names are close to those that helper methods have, and a misspelt one is seen at once where it is called.
 PLAIN_WORDS = {"backward", "state_dict", "load_state_dict"}
 
 
 def check_hooks(run: Run) -> Iterator[Exception]:
     """Every misspelt or uncallable hook of the module, the data module and the callbacks."""
-    owners: list[tuple[Any, type, str]] = [(run.module, LightningModule, "m")]
-    if run.datamodule is not None:
-        owners.append((run.datamodule, LightningDataModule, "d"))
+    owners: list[tuple[Any, type, str]] = [
+        (run.module, LightningModule, "m"),
+        (run.datamodule, LightningDataModule, "d"),
+    ]
     owners += [(callback, Callback, "c") for callback in run.callbacks]
     for owner, base, letter in owners:
         hooks = [hook for hook in HOOKS.values() if letter in hook.owners]
@@ -43,12 +40,9 @@ def check_hooks(run: Run) -> Iterator[Exception]:
 
 def misspelt(owner: Any, base: type, names: list[str]) -> Iterator[Exception]:
     """Methods of the user's classes, one edit away from a hook that is not defined."""
-    known = set(dir(base))
-    for kind in type(owner).__mro__:
-        if kind in base.__mro__:
-            break
+    for kind in (kind for kind in type(owner).__mro__ if kind not in base.__mro__):
         for name, value in vars(kind).items():
-            if name in known or name.startswith("_") or not inspect.isfunction(value):
+            if hasattr(base, name) or name.startswith("_") or not inspect.isfunction(value):
                 continue
             hook = next((h for h in names if one_edit_apart(name, h) and overridden(owner, h, base) is None), None)
             if hook is not None:
@@ -73,16 +67,17 @@ def one_edit_apart(name: str, other: str) -> bool:
 def uncallable(owner: Any, base: type, name: str) -> Iterator[Exception]:
     """A method that cannot be called with what its hook gets."""
     method = overridden(owner, name, base)
-    parameters = [] if method is None else parameters_of(method)
-    if method is None or any(p.kind is p.VAR_POSITIONAL for p in parameters):
+    parameters = parameters_of(method)
+    kinds = [p.kind for p in parameters]
+    if method is None or Parameter.VAR_POSITIONAL in kinds:
         return
     line, least, most = expected(base, name)
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    needed = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.KEYWORD_ONLY)]
-    keywords = [p.name for p in parameters if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
-    asks_for_all = name in STEPS and "dataloader_iter" in (p.name for p in parameters)
-    if len(needed) > most or len(positional) < least or keywords or asks_for_all:
-        given = ", ".join(["self", *(str(p) for p in parameters)])
+    positional = kinds.count(Parameter.POSITIONAL_ONLY) + kinds.count(Parameter.POSITIONAL_OR_KEYWORD)
+    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    keywords = [p for p in required if p.kind is p.KEYWORD_ONLY]
+    takes_iterator = name in STEPS and "dataloader_iter" in [p.name for p in parameters]
+    if positional < least or len(required) > most or keywords or takes_iterator:
+        given = ", ".join(["self", *map(str, parameters)])
         yield MisconfigurationException(
             f"`{type(owner).__name__}.{name}({given})` cannot be called: it gets ({line}). "
             f"Fix: `def {name}({', '.join(filter(None, ['self', line]))})`."

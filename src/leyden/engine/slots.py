@@ -6,8 +6,10 @@ a logger, the bar or a monitor asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf, nan
 from numbers import Number
+from operator import add
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +18,8 @@ from torch import Tensor
 from leyden.core.hooks import HOOKS
 from leyden.errors import MisconfigurationException, bad_value, nearest
 
-REDUCTIONS = {"mean": "mean", "avg": "mean", "sum": "sum", "min": "min", "max": "max"}
+Key = tuple[str, str, int | None]
+"""Hook, name, loader (None in training, and in evaluation over one loader)."""
 
 
 class LogArguments(NamedTuple):
@@ -35,31 +38,47 @@ class LogArguments(NamedTuple):
     rank_zero_only: bool
 
 
+def largest(best: Any, value: Any) -> Any:
+    """The larger of two numbers or tensors; a NaN stays."""
+    if isinstance(value, Tensor):
+        return value.clamp(min=best)
+    return value if value > best or value != value else best
+
+
+def smallest(best: Any, value: Any) -> Any:
+    """The smaller of two numbers or tensors; a NaN stays."""
+    return -largest(-best, -value)
+
+
+REDUCTIONS: dict[str, tuple[float, Callable[[Any, Any], Any], str]] = {
+    "mean": (0.0, add, "sum"),
+    "sum": (0.0, add, "sum"),
+    "max": (-inf, largest, "max"),
+    "min": (inf, smallest, "min"),
+}
+"""How an epoch's values become one: where it starts, how a value is taken in, how processes put their totals together."""
+
+
 class Slot:
-    """The values logged under one name in one hook; the class says how an epoch's values become one.
+    """The values logged under one name in one hook.
 
     Attributes:
-        given: The arguments of the calls, as they came.
+        given: The arguments of the calls, as they came; empty until this process logs what a checkpoint restored.
         arguments: The same with every default filled in.
         value: The last step's value.
         fresh: It was logged after the metric dictionaries were last brought up to date.
-        restored: It comes from a checkpoint, and this process has not logged it yet.
     """
 
-    reduction = "mean"
-    start: Any = 0.0
-
-    def __init__(self, name: str, given: tuple[Any, ...], arguments: LogArguments, suffix: str = "") -> None:
-        self.name = name
-        self.given = given
-        self.arguments = arguments
-        self.on_step = bool(arguments.on_step)
-        self.on_epoch = bool(arguments.on_epoch)
-        self.logger = bool(arguments.logger)
-        self.suffix = suffix
+    def __init__(self, key: Key, given: LogArguments) -> None:
+        hook, self.name, index = key
+        self.given: tuple[Any, ...] = given
+        self.arguments = filled = complete(hook, self.name, given)
+        self.logger, self.on_step, self.on_epoch = filled.logger, filled.on_step, filled.on_epoch
+        self.suffix = f"/dataloader_idx_{index}" if index is not None and filled.add_dataloader_idx else ""
+        self.weighted = filled.reduce_fx == "mean"
+        self.start, self.combine, self.exchange = REDUCTIONS[filled.reduce_fx]
         self.dtype = torch.get_default_dtype()
         self.fresh = False
-        self.restored = False
         self.reset()
 
     def reset(self) -> None:
@@ -71,7 +90,7 @@ class Slot:
     @property
     def logged(self) -> bool:
         """Whether this epoch has a value."""
-        return self.value is not None
+        return self.value is not None or bool(self.weight)
 
     def add(self, value: Any, weight: Any) -> None:
         """Take one value in."""
@@ -83,118 +102,45 @@ class Slot:
         self.value = value
         self.fresh = True
         if self.on_epoch:
-            self.accumulate(value, weight)
+            self.total = self.total + value * weight if self.weighted else self.combine(self.total, value)
+            self.weight = self.weight + weight
 
     def on_device(self, value: Tensor) -> Tensor:
         """A copy that stays on the accelerator, in a type that sums do not spoil."""
         check_value(self.name, value)
         return value.detach().to(self.dtype, copy=True).reshape(())
 
-    def accumulate(self, value: Any, weight: Any) -> None:
-        """Add to the epoch's value."""
-        self.total = self.total + value * weight
-        self.weight = self.weight + weight
+    def reduced(self, total: Any, weight: Any) -> Any:
+        """The epoch's value that a total and its weight stand for."""
+        if self.weighted:
+            return total / weight if weight else nan
+        return total
 
     def epoch_value(self) -> Any:
         """The epoch's value so far: a float, or a tensor where the values live on a device."""
-        return self.total / self.weight if self.weight else float("nan")
+        return self.reduced(self.total, self.weight)
 
     def key(self, kind: str) -> str:
         """The name a logger sees, for ``kind`` ``"step"`` or ``"epoch"``."""
         forked = f"_{kind}" if self.on_step and self.on_epoch else ""
         return f"{self.name}{forked}{self.suffix}"
 
-    def tensor(self, value: Any) -> Tensor:
-        """``value`` as the tensor that the metric dictionaries hold."""
-        return value if isinstance(value, Tensor) else torch.tensor(value, dtype=self.dtype)
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of the running epoch: plain values, enough to build the slot again."""
-        return {
-            "name": self.name,
-            "kind": self.reduction,
-            "arguments": list(self.arguments),
-            "double": self.dtype == torch.float64,
-            "suffix": self.suffix,
-            "values": [self.value, self.total, self.weight, self.fresh],
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Slot:
-        """Build a slot from :meth:`state`."""
-        kind = SLOTS.get(state["kind"], MetricSlot)
-        slot = kind(state["name"], (), LogArguments(*state["arguments"]), state["suffix"])
-        slot.dtype = torch.float64 if state["double"] else slot.dtype
-        slot.value, slot.total, slot.weight, slot.fresh = state["values"]
-        slot.restored = True
-        return slot
-
-
-class SumSlot(Slot):
-    """Adds the values up, unweighted."""
-
-    reduction = "sum"
-
-    def accumulate(self, value: Any, weight: float) -> None:
-        self.total = self.total + value
-        self.weight += 1
-
-    def epoch_value(self) -> Any:
-        return self.total
-
-
-class MaxSlot(Slot):
-    """Keeps the largest value; a NaN stays."""
-
-    reduction = "max"
-    start = float("-inf")
-
-    def accumulate(self, value: Any, weight: Any) -> None:
-        if isinstance(value, Tensor):
-            self.total = self.best(torch.as_tensor(self.total, dtype=value.dtype, device=value.device), value)
-        elif self.beats(value, self.total) or value != value:
-            self.total = value
-        self.weight += 1
-
-    @staticmethod
-    def beats(value: Any, best: Any) -> bool:
-        """Whether ``value`` is to be kept rather than ``best``; never if ``best`` is a NaN."""
-        return bool(value > best)
-
-    @staticmethod
-    def best(value: Tensor, other: Tensor) -> Tensor:
-        """The one to be kept of two tensors."""
-        return torch.maximum(value, other)
-
-    def epoch_value(self) -> Any:
-        return self.total
-
-
-class MinSlot(MaxSlot):
-    """Keeps the smallest value; a NaN stays."""
-
-    reduction = "min"
-    start = float("inf")
-
-    @staticmethod
-    def beats(value: Any, best: Any) -> bool:
-        return bool(value < best)
-
-    @staticmethod
-    def best(value: Tensor, other: Tensor) -> Tensor:
-        return torch.minimum(value, other)
-
 
 class MetricSlot(Slot):
-    """A torchmetrics Metric: it accumulates itself; the epoch's value is its ``compute()``."""
+    """A torchmetrics Metric: it accumulates itself; the epoch's value is its ``compute()``.
 
-    reduction = "metric"
-    start = None
+    Attributes:
+        kept: The value of a loader that is over: the next one may go on with the same metric.
+    """
+
     metric: Any = None
+    kept: Any = None
 
-    @property
-    def logged(self) -> bool:
-        return bool(self.weight)
+    def reset(self) -> None:
+        super().reset()
+        self.kept = None
+        if self.metric is not None:
+            self.metric.reset()
 
     def add(self, value: Any, weight: Any) -> None:
         self.metric = value
@@ -204,25 +150,12 @@ class MetricSlot(Slot):
         self.weight += 1
 
     def epoch_value(self) -> Any:
-        return self.checked(self.metric.compute()) if self.total is None else self.total
-
-    def close(self) -> None:
-        """Keep the value of a loader that is over: the next one may go on with the same metric."""
-        if self.on_epoch and self.logged:
-            self.total = self.epoch_value()
+        return self.checked(self.metric.compute()) if self.kept is None else self.kept
 
     def checked(self, value: Any) -> Any:
         """What the metric computed, which must be one number."""
         check_value(self.name, value)
         return value.detach().reshape(()) if isinstance(value, Tensor) else float(value)
-
-    def reset(self) -> None:
-        super().reset()
-        if self.metric is not None:
-            self.metric.reset()
-
-
-SLOTS: dict[str, type[Slot]] = {"mean": Slot, "sum": SumSlot, "max": MaxSlot, "min": MinSlot}
 
 
 def complete(hook: str, name: str, given: LogArguments) -> LogArguments:
@@ -244,20 +177,14 @@ def complete(hook: str, name: str, given: LogArguments) -> LogArguments:
         raise MisconfigurationException(
             f"`self.log({name!r}, on_step=False, on_epoch=False)` would log nothing. Fix: set one of them to True."
         )
-    reduction = given.reduce_fx if isinstance(given.reduce_fx, str) else getattr(given.reduce_fx, "__name__", "")
+    reduction = str(getattr(given.reduce_fx, "__name__", given.reduce_fx))
+    reduction = "mean" if reduction == "avg" else reduction
     if reduction not in REDUCTIONS:
-        raise MisconfigurationException(
-            bad_value("reduce_fx", given.reduce_fx, "'mean', 'sum', 'min', 'max' or torch's function of that name")
-            + nearest(str(reduction), REDUCTIONS)
-        )
-    return given._replace(
-        logger=given.logger is not False,
-        on_step=on_step,
-        on_epoch=on_epoch,
-        reduce_fx=REDUCTIONS[reduction],
-        sync_dist=False,  # epoch values always are those of all processes
-        sync_dist_group=None,
-    )
+        accepted = "'mean', 'sum', 'min', 'max' or torch's function of that name"
+        message = bad_value("reduce_fx", given.reduce_fx, accepted) + nearest(reduction, REDUCTIONS)
+        raise MisconfigurationException(message)
+    given = given._replace(sync_dist=False, sync_dist_group=None)  # epoch values always are those of all processes
+    return given._replace(logger=given.logger is not False, on_step=on_step, on_epoch=on_epoch, reduce_fx=reduction)
 
 
 def check_value(name: str, value: Any) -> None:

@@ -77,13 +77,13 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
         schema.LIGHTNING_VERSION: LIGHTNING_VERSION,
         schema.LEYDEN_VERSION: __version__,
         schema.STATE_DICT: module.state_dict(),
-        schema.LOOPS: loops(progress, progress.is_last_batch),
+        schema.LOOPS: loops(progress, module.automatic_optimization),
     }
     if not weights_only:
         states = ((callback.state_key, callback.state_dict()) for callback in run.callbacks)
         checkpoint[schema.CALLBACKS] = {key: state for key, state in states if state}
         checkpoint[schema.OPTIMIZER_STATES] = [optimizer.state_dict() for optimizer in run.optimizers]
-        checkpoint[schema.LR_SCHEDULERS] = [config.scheduler.state_dict() for config in run.schedulers]
+        checkpoint[schema.LR_SCHEDULERS] = [state_of(config.scheduler) for config in run.schedulers]
         if run.precision.scaler is not None:
             checkpoint[schema.MIXED_PRECISION] = run.precision.state_dict()
         checkpoint[schema.RUN] = exact_state(run)
@@ -99,6 +99,11 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
     else:
         run.hooks.call("on_save_checkpoint", checkpoint)
     return checkpoint
+
+
+def state_of(scheduler: Any) -> dict[str, Any]:
+    """A scheduler's state; one of the user's own may have none."""
+    return dict(scheduler.state_dict()) if hasattr(scheduler, "state_dict") else {}
 
 
 def exact_state(run: Run) -> dict[str, Any]:
@@ -162,46 +167,55 @@ def _torchmetrics(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _metric_state(metric: Any) -> dict[str, Any]:
-    return {"state": dict(metric.metric_state), "updates": metric._update_count}
+    counts = {name: value for name, value in vars(metric).items() if name.startswith("_") and type(value) is int}
+    return {"state": dict(metric.metric_state), "counts": counts}
 
 
-def loops(progress: Progress, is_last_batch: bool) -> dict[str, Any]:
+def _set_metric(metric: Any, saved: Mapping[str, Any]) -> None:
+    for name, value in saved["state"].items():  # copied: the metrics of a collection were saved with shared tensors
+        tensors = [
+            tensor.detach().to(metric.device, copy=True) for tensor in (value if isinstance(value, list) else [value])
+        ]
+        setattr(metric, name, tensors if isinstance(value, list) else tensors[0])
+    vars(metric).update(saved["counts"], _computed=None)
+
+
+def loops(progress: Progress, automatic: bool) -> dict[str, Any]:
     """Progress in the layout that Lightning reads."""
     over = progress.epoch + (1 if progress.phase is Phase.EPOCH_ENDED else 0)
-    inside = 1 if progress.started else 0
-    epochs = {
-        "ready": progress.epoch + inside,
-        "started": progress.epoch + inside,
-        "processed": over,
-        "completed": progress.epoch,
-    }
+    begun = progress.epoch + (1 if progress.started else 0)
+    epochs = {"ready": begun, "started": begun, "processed": over, "completed": progress.epoch}
 
-    def batches(count: int) -> dict[str, int]:
-        return {"ready": count, "started": count, "processed": count, "completed": count}
+    def batches(total: int, current: int) -> dict[str, dict[str, int]]:
+        counts = {"total": total, "current": current}
+        return {kind: dict.fromkeys(("ready", "started", "processed", "completed"), n) for kind, n in counts.items()}
 
-    steps = {"ready": progress.global_step, "completed": progress.global_step}
-    steps_by_kind = {"total": steps, "current": steps}
-    evaluation = {"state_dict": {}, "batch_progress": {"total": batches(0), "current": batches(0)}}
+    def steps(count: int, *more: str) -> dict[str, dict[str, int]]:
+        return {kind: dict.fromkeys(("ready", "completed", *more), count) for kind in ("total", "current")}
+
+    stepped = progress.global_step if automatic else 0
+    evaluated = {**batches(0, 0), "is_last_batch": False}
+    evaluation = {"state_dict": {}, "batch_progress": evaluated}
     fit_loop = {
         "state_dict": {},
         "epoch_progress": {"total": epochs, "current": epochs},
         "epoch_loop.state_dict": {"_batches_that_stepped": progress.stepped},
         "epoch_loop.batch_progress": {
-            "total": batches(progress.seen),
-            "current": batches(progress.batch),
-            "is_last_batch": is_last_batch,
+            **batches(progress.seen, progress.batch),
+            "is_last_batch": progress.is_last_batch,
         },
-        "epoch_loop.scheduler_progress": steps_by_kind,
+        "epoch_loop.scheduler_progress": steps(0),
         "epoch_loop.automatic_optimization.state_dict": {},
         "epoch_loop.automatic_optimization.optim_progress": {
-            "optimizer": {"step": steps_by_kind, "zero_grad": {**steps_by_kind, "total": {**steps, "started": 0}}}
+            "optimizer": {"step": steps(stepped), "zero_grad": steps(stepped, "started")}
         },
         "epoch_loop.manual_optimization.state_dict": {},
-        "epoch_loop.manual_optimization.optim_step_progress": steps_by_kind,
+        "epoch_loop.manual_optimization.optim_step_progress": steps(progress.global_step - stepped),
         "epoch_loop.val_loop.state_dict": {},
-        "epoch_loop.val_loop.batch_progress": evaluation["batch_progress"],
+        "epoch_loop.val_loop.batch_progress": evaluated,
     }
-    return {"fit_loop": fit_loop, "validate_loop": evaluation, "test_loop": evaluation, "predict_loop": evaluation}
+    predict_loop = {"state_dict": {}, "batch_progress": batches(0, 0)}
+    return {"fit_loop": fit_loop, "validate_loop": evaluation, "test_loop": evaluation, "predict_loop": predict_loop}
 
 
 # -- reading --------------------------------------------------------------------------------------------------------
@@ -281,10 +295,12 @@ def restore_each(what: str, owners: list[Any], states: list[Any], path: str) -> 
             "Fix: return the same ones, or load the weights only and start a new fit."
         )
     for owner, state in zip(owners, states, strict=True):
-        owner.load_state_dict(state)
+        if hasattr(owner, "load_state_dict"):
+            owner.load_state_dict(state)
 
 
 def warn_about_surroundings(run: Run, exact: Mapping[str, Any]) -> None:
+    """Say what is not as it was, and that a run that was about to stop does so."""
     here = {"world_size": run.strategy.world_size, "threads": torch.get_num_threads()}
     changed = [f"{name} was {exact[name]} and is {value}" for name, value in here.items() if exact[name] != value]
     if changed:
@@ -299,19 +315,23 @@ def warn_about_surroundings(run: Run, exact: Mapping[str, Any]) -> None:
 
 
 def foreign_progress(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Progress as Lightning's checkpoints tell it."""
+    """Progress as Lightning's checkpoints tell it; a batch whose end was not over when it was saved ends here."""
     fit_loop = checkpoint.get(schema.LOOPS, {}).get("fit_loop", {})
     epochs = fit_loop.get("epoch_progress", {}).get("current", {})
     batches = fit_loop.get("epoch_loop.batch_progress", {})
+    current, total = batches.get("current", {}), batches.get("total", {})
     epoch = epochs.get("processed", checkpoint[schema.EPOCH])
     inside = epochs.get("started", epoch) > epoch
     stepped = fit_loop.get("epoch_loop.state_dict", {}).get("_batches_that_stepped", checkpoint[schema.GLOBAL_STEP])
+    trained = current.get("processed", 0) if inside else 0
     return {
         "epoch": epoch,
-        "batch": batches.get("current", {}).get("completed", 0) if inside else 0,
+        "batch": trained,
         "global_step": checkpoint[schema.GLOBAL_STEP],
         "stepped": stepped,
-        "seen": batches.get("total", {}).get("completed", stepped),
+        "seen": total.get("processed", stepped),
+        "phase": Phase.TRAINED if trained > current.get("completed", 0) else Phase.READY,
+        "started": inside,
     }
 
 
@@ -341,8 +361,9 @@ def take(run: Run) -> Mapping[str, Any]:
         child.training = switched.get("training", {}).get(name, child.training)
     for name, parameter in module.named_parameters():
         parameter.requires_grad = switched.get("requires_grad", {}).get(name, parameter.requires_grad)
-    processes: list[Mapping[str, Any]] = resumed["processes"]
-    return processes[min(run.strategy.global_rank, len(processes) - 1)]
+    processes = resumed["processes"]
+    own: Mapping[str, Any] = processes[min(run.strategy.global_rank, len(processes) - 1)]
+    return own
 
 
 def _restore(run: Run, own: Mapping[str, Any]) -> None:
@@ -358,11 +379,7 @@ def _restore(run: Run, own: Mapping[str, Any]) -> None:
         getattr(run.metrics, name).update(own["metrics"][name])
     for path, metric in _torchmetrics(run.module):
         if path in own["torchmetrics"]:
-            saved = own["torchmetrics"][path]
-            for name, value in move_to_device(saved["state"], metric.device).items():
-                setattr(metric, name, value)
-            metric._update_count = saved["updates"]
-            metric._computed = None
+            _set_metric(metric, own["torchmetrics"][path])
     restore_rng(own["rng"])
 
 
@@ -374,7 +391,7 @@ def before_validation(run: Run) -> dict[str, Any]:
     metrics, counts = run.metrics, run.progress.validations
     return {
         "rng": capture_rng(),
-        "metrics": (dict(metrics.callback), dict(metrics.logged), dict(metrics.bar)),
+        "metrics": {"callback": dict(metrics.callback), "logged": dict(metrics.logged), "bar": dict(metrics.bar)},
         "validations": {key: list(value) for key, value in counts.items()},
     }
 
@@ -384,8 +401,6 @@ def undo_validation(run: Run, before: Mapping[str, Any]) -> None:
     run.results.reset()
     run.progress.validations = before["validations"]
     run.metrics.clear()
-    for shown, values in zip(
-        (run.metrics.callback, run.metrics.logged, run.metrics.bar), before["metrics"], strict=True
-    ):
-        shown.update(values)
+    for name, values in before["metrics"].items():
+        getattr(run.metrics, name).update(values)
     restore_rng(before["rng"])

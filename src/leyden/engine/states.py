@@ -14,11 +14,6 @@ class TrainerStatus(StrEnum):
     FINISHED = "finished"
     INTERRUPTED = "interrupted"
 
-    @property
-    def stopped(self) -> bool:
-        """Whether no run is going on because the last one ended."""
-        return self in (TrainerStatus.FINISHED, TrainerStatus.INTERRUPTED)
-
 
 class TrainerFn(StrEnum):
     """The entry point that was called."""
@@ -65,4 +60,4 @@ class TrainerState:
     @property
     def stopped(self) -> bool:
         """Whether the last run ended, as planned or not."""
-        return self.status.stopped
+        return self.status in (TrainerStatus.FINISHED, TrainerStatus.INTERRUPTED)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from leyden.core.optimizers import Closure, LightningOptimizer
+from leyden.core.optimizers import Closure, LightningOptimizer, parameters_of
 from leyden.engine.nonfinite import LossGuard
 from leyden.errors import MisconfigurationException
 from leyden.utils.tree import sample_count
@@ -20,34 +20,42 @@ if TYPE_CHECKING:
 
 Step = Callable[[Any, int], Any]
 NOT_RUN: Any = object()
+NOT_TRAINED = (
+    "`optimizer_step` did not run the closure, so this batch was not trained. "
+    "Fix: `optimizer.step(closure=optimizer_closure)`, or call `optimizer_closure()`."
+)
+
+
+def training_step(run: Run) -> Step:
+    """The module's step; ``batch_idx`` is left out where it takes the batch alone."""
+    call, count = run.step_caller("training_step")
+    return call if count != 1 else lambda batch, batch_idx: call(batch)
 
 
 def automatic_step(run: Run) -> Step:
     """Build the step of automatic optimization; all that can be decided is decided here."""
     module, hooks, results, progress, window = run.module, run.hooks, run.results, run.progress, run.window
-    active, fire, arguments = hooks.active, hooks.call, run.arguments
-    scaler, size = run.precision.scaler, window.size
+    active, fire = hooks.active, hooks.call
+    forward, size = training_step(run), window.size
     optimizer: Any = run.optimizers[0]
     bare = optimizer.optimizer
-    read_loss = required_loss_of if run.strategy.is_distributed else loss_of
-    call, count = run.step_caller("training_step")
-    guard = LossGuard(run) if arguments.nonfinite != "ignore" else None
-    run.guard = guard
-    backward = module.backward if scaler is None else run.backward
+    guard = run.guard = LossGuard(run) if run.arguments.nonfinite != "ignore" else None
+    backward = module.backward if run.precision.scaler is None else run.backward
     block_sync = run.strategy.block_backward_sync
 
     def step(batch: Any, batch_idx: int) -> Any:
-        steps_now = size == 1 or (batch_idx + 1) % size == 0 or progress.is_last_batch
+        steps_now = (batch_idx + 1) % size == 0 or progress.is_last_batch
         output: Any = NOT_RUN
         loss: Tensor | None = None
 
         def closure() -> Tensor | None:
             nonlocal output, loss
             hooks.current = "training_step"
-            output = call(batch) if count == 1 else call(batch, batch_idx)
-            loss = share = output if isinstance(output, Tensor) else read_loss(output, run)
+            output = forward(batch, batch_idx)
+            loss = output if isinstance(output, Tensor) else loss_of(output, run)
             if loss is not None and guard is not None and not guard.passes(loss):
-                output = loss = share = None
+                output = loss = None
+            share = loss
             if size > 1 and loss is not None:
                 loss = loss / size
                 share = window.weigh(loss, weight_of(output, batch, results.batch_size))
@@ -70,14 +78,12 @@ def automatic_step(run: Run) -> Step:
             hooks.current = "optimizer_step"
             module.optimizer_step(progress.epoch, batch_idx, optimizer, closure)
             if output is NOT_RUN:
-                raise_not_run()
+                raise MisconfigurationException(NOT_TRAINED)
         else:
             with block_sync():
                 closure()
         hooks.current = ""
-        if "on_train_batch_end" not in active:
-            return None
-        return outputs_of(output, loss)
+        return outputs_of(output, loss) if "on_train_batch_end" in active else None
 
     return step
 
@@ -119,13 +125,12 @@ def finish_window(run: Run) -> bool:
 
 def manual_step(run: Run) -> Step:
     """Build the step of manual optimization: the module does everything itself."""
-    hooks = run.hooks
-    call, count = run.step_caller("training_step")
+    hooks, forward = run.hooks, training_step(run)
     run.guard = None
 
     def step(batch: Any, batch_idx: int) -> Any:
         hooks.current = "training_step"
-        output = call(batch) if count == 1 else call(batch, batch_idx)
+        output = forward(batch, batch_idx)
         hooks.current = ""
         if isinstance(output, Tensor):
             return {"loss": output.detach()}
@@ -142,18 +147,12 @@ def prepare_manual(run: Run) -> Callable[[LightningOptimizer, Closure | None], C
     """What ``optimizer.step`` does first in manual optimization: the hook, after the user's closure."""
 
     def prepare(optimizer: LightningOptimizer, closure: Closure | None) -> Closure | None:
-        if closure is None:
-            if "on_before_optimizer_step" in run.hooks.active:
-                run.hooks.call("on_before_optimizer_step", optimizer.optimizer)
-            return None
-
         def with_hook() -> Any:
-            output = closure()
-            if "on_before_optimizer_step" in run.hooks.active:
-                run.hooks.call("on_before_optimizer_step", optimizer.optimizer)
+            output = closure() if closure is not None else None
+            run.hooks.call("on_before_optimizer_step", optimizer.optimizer)
             return output
 
-        return with_hook
+        return with_hook if closure is not None else with_hook()
 
     return prepare
 
@@ -180,6 +179,11 @@ def scaled_step(run: Run) -> Callable[[Any, Closure | None], Any] | None:
 def loss_of(output: Any, run: Run) -> Tensor | None:
     """The loss in what ``training_step`` returned other than a tensor."""
     if output is None:
+        if run.strategy.is_distributed:
+            raise RuntimeError(
+                "`training_step` returned None, which would leave this batch out on one process while the others wait "
+                "for its gradients. Fix: return a loss of zero, for example `self(x).sum() * 0`."
+            )
         run.left_out += 1
         return None
     loss = output.get("loss") if isinstance(output, Mapping) else None
@@ -189,24 +193,6 @@ def loss_of(output: Any, run: Run) -> Tensor | None:
     raise MisconfigurationException(
         f"`training_step` returned {given}. Accepted: a loss tensor, a dict whose key 'loss' is one, or None to skip "
         "the batch. Fix: return the loss itself, not loss.item()."
-    )
-
-
-def required_loss_of(output: Any, run: Run) -> Tensor | None:
-    """The same where every process has to take part in the exchange of gradients."""
-    if output is None:
-        raise RuntimeError(
-            "`training_step` returned None, which would leave this batch out on one process while the others wait for "
-            "its gradients. Fix: return a loss of zero, for example `self(x).sum() * 0`."
-        )
-    return loss_of(output, run)
-
-
-def raise_not_run() -> NoReturn:
-    """Say that nothing was trained."""
-    raise MisconfigurationException(
-        "`optimizer_step` did not run the closure, so this batch was not trained. "
-        "Fix: `optimizer.step(closure=optimizer_closure)`, or call `optimizer_closure()`."
     )
 
 
@@ -230,6 +216,6 @@ def correct_gradients(optimizer: Optimizer, factor: Any) -> None:
     """Multiply the gradients in place; nothing to do for a full window of equal batches."""
     if not isinstance(factor, Tensor) and factor == 1.0:
         return
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    gradients = [p.grad for p in parameters_of(optimizer) if p.grad is not None]
     if gradients:
         torch._foreach_mul_(gradients, factor.to(gradients[0].device) if isinstance(factor, Tensor) else factor)

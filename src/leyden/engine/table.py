@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 def print_results(rows: Sequence[dict[str, float]], title: str) -> None:
     """Print one column per loader: a framed table on a terminal, aligned text elsewhere."""
-    names = sorted({name.split("/dataloader_idx_")[0] for row in rows for name in row})
+    columns = [{name.split("/dataloader_idx_")[0]: shown(value) for name, value in row.items()} for row in rows]
+    names = sorted({name for column in columns for name in column})
     if not names:
         return
     header = [title, *(["value"] if len(rows) == 1 else [f"DataLoader {index}" for index in range(len(rows))])]
-    values = [{name.split("/dataloader_idx_")[0]: value for name, value in row.items()} for row in rows]
-    lines = [[name, *(shown(row[name]) if name in row else "" for row in values)] for name in names]
+    lines = [[name, *(column.get(name, "") for column in columns)] for name in names]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table

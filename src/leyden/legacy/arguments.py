@@ -6,14 +6,23 @@ and the Trainer builds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Never
 
-from leyden.errors import ConfigurationErrors
+from leyden.errors import ConfigurationErrors, nearest
 from leyden.legacy import hardware
 from leyden.legacy.translation import MISSING, Build, Translation
 
-__all__ = ["OLD_ARGUMENTS", "REMOVED_METHODS", "Build", "collect", "translate", "translate_call"]
+__all__ = [
+    "OLD_ARGUMENTS",
+    "REMOVED_METHODS",
+    "Build",
+    "Removed",
+    "collect",
+    "rename_loaders",
+    "translate",
+    "translate_call",
+]
 
 Rule = Callable[[Translation, str, Any], None]
 
@@ -75,6 +84,33 @@ def translate_call(method: str, arguments: Mapping[str, Any]) -> tuple[dict[str,
             raise TypeError(f"`trainer.{method}()` got `{old}` and `{new}`, two names of the same. Keep `{new}`.")
         today[new] = today.pop(old)
         messages.append(f"`trainer.{method}({old}=...)` is an old argument. Write `trainer.{method}({new}=...)`.")
+    return today, messages
+
+
+def rename_loaders(
+    method: str, loaders: Mapping[str, Any], old: Mapping[str, Any], known: Iterable[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Put the loaders that a call gave under old names among those under today's.
+
+    Args:
+        method: ``fit``, ``validate``, ``test`` or ``predict``.
+        loaders: Every loader argument of today, None where it was not given.
+        old: The keyword arguments that the method does not have.
+        known: Those that it has, to suggest one.
+
+    Returns:
+        The loaders by today's names, and one message per old name.
+
+    Raises:
+        TypeError: A name that never existed, or an old and a new name of the same.
+    """
+    today, messages = translate_call(method, {**loaders, **old})
+    if unknown := sorted(set(today) - set(loaders)):
+        close = "".join(nearest(name, known) for name in unknown)
+        raise TypeError(
+            f"Trainer.{method}() got unexpected keyword arguments {unknown}.{close} Accepted: the arguments that "
+            f"`help(leyden.Trainer.{method})` lists."
+        )
     return today, messages
 
 
@@ -354,3 +390,20 @@ REMOVED_METHODS: dict[str, str] = {
     "tune": "`trainer.tune` is gone. Write `Tuner(trainer).lr_find(model)` or `.scale_batch_size(model)`.",
 }
 """Methods of the old Trainer, and what to say to a program that calls one."""
+
+
+class Removed:
+    """Stands in a class for a method that is gone: asking for it says what to write today.
+
+    Example:
+        >>> class Trainer:
+        ...     tune = Removed("`trainer.tune` is gone.")
+        >>> hasattr(Trainer, "tune"), hasattr(Trainer(), "tune")
+        (False, False)
+    """
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __get__(self, instance: object, owner: type | None = None) -> Never:
+        raise AttributeError(self.message)

@@ -1,10 +1,10 @@
-"""Kinds of devices: which there are, how ``devices=`` selects among them, and what they report about themselves."""
+"""Kinds of devices: which there are, and how ``devices=`` selects among them."""
 
 from __future__ import annotations
 
+import ast
 import sys
-import time
-from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -12,8 +12,8 @@ import torch
 from leyden.errors import MisconfigurationException, bad_value
 
 
-class Accelerator(ABC):
-    """A kind of device; its devices are numbered from 0.
+class Accelerator:
+    """A kind of device that torch knows by its name; its devices are numbered from 0.
 
     Attributes:
         name: The device type as torch has it.
@@ -21,15 +21,17 @@ class Accelerator(ABC):
 
     name: str
 
-    @staticmethod
-    @abstractmethod
-    def is_available() -> bool:
+    @classmethod
+    def is_available(cls) -> bool:
         """Return whether this machine has such a device."""
+        return bool(torch.get_device_module(cls.name).is_available())
 
     @classmethod
     def auto_device_count(cls) -> int:
         """Return how many devices ``devices="auto"`` uses."""
-        return 1
+        count = int(torch.get_device_module(cls.name).device_count())
+        # A prompt or a notebook cannot start processes without care, so it gets one device.
+        return min(count, 1) if hasattr(sys, "ps1") else count
 
     @classmethod
     def parse_devices(cls, devices: Any) -> list[int]:
@@ -39,7 +41,7 @@ class Accelerator(ABC):
             TypeError: A value of a kind that this accelerator does not take.
             MisconfigurationException: No device, the same twice, or one that does not exist.
         """
-        return select_ids(devices, cls.auto_device_count())
+        return select_ids(devices, torch.get_device_module(cls.name).device_count())
 
     @classmethod
     def get_parallel_devices(cls, devices: list[int]) -> list[torch.device]:
@@ -49,39 +51,25 @@ class Accelerator(ABC):
     def setup_device(self, device: torch.device) -> None:
         """Make ``device`` the current one of this process."""
 
-    def get_device_stats(self, device: torch.device) -> dict[str, Any]:
-        """Return what the device reports about itself, by name."""
-        return {}
-
-    def teardown(self) -> None:
-        """Give back what the run holds of the device."""
-
 
 class CPUAccelerator(Accelerator):
     """The processor; ``devices`` is a number of processes."""
 
     name = "cpu"
 
-    @staticmethod
-    def is_available() -> bool:
-        return True
-
     @classmethod
     def parse_devices(cls, devices: Any) -> list[int]:
-        count = int(devices) if isinstance(devices, str) and devices.strip().isdecimal() else devices
+        count = _read(devices)
+        if type(count) is int and count > 0:
+            return list(range(count))
+        nothing = type(count) in (int, list, tuple) and not count
+        error = MisconfigurationException if nothing else TypeError
         accepted = 'an int > 0 such as 2 or "2" (CPUs have no ids), or "auto"'
-        if type(count) in (int, list, tuple) and not count:
-            raise MisconfigurationException(bad_value("devices", devices, accepted, "write devices=1"))
-        if type(count) is not int or count < 0:
-            raise TypeError(bad_value("devices", devices, accepted, "write devices=1"))
-        return list(range(count))
+        raise error(bad_value("devices", devices, accepted, "write devices=1"))
 
     @classmethod
     def get_parallel_devices(cls, devices: list[int]) -> list[torch.device]:
         return [torch.device("cpu")] * len(devices)
-
-    def get_device_stats(self, device: torch.device) -> dict[str, Any]:
-        return {"cpu_process_seconds": time.process_time(), "cpu_threads": torch.get_num_threads()}
 
 
 class CUDAAccelerator(Accelerator):
@@ -89,40 +77,14 @@ class CUDAAccelerator(Accelerator):
 
     name = "cuda"
 
-    @staticmethod
-    def is_available() -> bool:
-        return torch.cuda.is_available()
-
-    @classmethod
-    def auto_device_count(cls) -> int:
-        # A prompt or a notebook cannot start processes without care, so it gets one device.
-        return min(torch.cuda.device_count(), 1) if hasattr(sys, "ps1") else torch.cuda.device_count()
-
-    @classmethod
-    def parse_devices(cls, devices: Any) -> list[int]:
-        return select_ids(devices, torch.cuda.device_count())
-
     def setup_device(self, device: torch.device) -> None:
         torch.cuda.set_device(device)
-
-    def get_device_stats(self, device: torch.device) -> dict[str, Any]:
-        return torch.cuda.memory_stats(device)
-
-    def teardown(self) -> None:
-        torch.cuda.empty_cache()
 
 
 class MPSAccelerator(Accelerator):
     """The GPU of an Apple chip; there is one."""
 
     name = "mps"
-
-    @staticmethod
-    def is_available() -> bool:
-        return torch.backends.mps.is_available()
-
-    def get_device_stats(self, device: torch.device) -> dict[str, Any]:
-        return {"mps_allocated_bytes": torch.mps.current_allocated_memory()}
 
 
 ACCELERATORS: dict[str, type[Accelerator]] = {"mps": MPSAccelerator, "cuda": CUDAAccelerator, "cpu": CPUAccelerator}
@@ -141,19 +103,24 @@ def select_ids(devices: Any, available: int) -> list[int]:
         MisconfigurationException: No device, the same twice, or one that does not exist.
     """
     accepted = f'a count up to {available}, ids below {available} such as [0] or "0,", -1 for all, or "auto"'
-    ids = list(devices) if isinstance(devices, (list, tuple)) else [devices]
-    if isinstance(devices, str):
-        parts = [part.strip() for part in devices.split(",") if part.strip()]
-        ids = [int(part) if part.removeprefix("-").isdecimal() else part for part in parts]
+    value = _read(devices)
+    ids = list(value) if isinstance(value, (list, tuple)) else [value]
     if not all(type(index) is int for index in ids):
         raise TypeError(bad_value("devices", devices, accepted))
-    if isinstance(devices, int) or (isinstance(devices, str) and "," not in devices and ids):
-        ids = list(range(available if ids[0] == -1 else ids[0]))
-    elif ids == [-1]:
-        ids = list(range(available))
-    if not ids or len(set(ids)) != len(ids) or not all(0 <= index < available for index in ids):
+    if ids == [-1]:
+        return list(range(available))
+    if isinstance(value, int):
+        ids = list(range(value))
+    if not ids or len(set(ids)) != len(ids) or not set(ids) <= set(range(available)):
         raise MisconfigurationException(bad_value("devices", devices, accepted, "name existing devices, each once"))
     return ids
+
+
+def _read(devices: Any) -> Any:
+    """Read ``devices`` that came as text, such as ``"2"`` or ``"0,1"``."""
+    with suppress(ValueError, SyntaxError):
+        return ast.literal_eval(devices) if isinstance(devices, str) else devices
+    return devices
 
 
 def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
@@ -167,14 +134,12 @@ def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
         RuntimeError: Fewer than ``num_devices`` are usable.
     """
     count, usable = torch.cuda.device_count(), list[int]()
-    if num_devices > count or (num_devices and not count):
-        raise ValueError(bad_value("num_devices", num_devices, f"at most {count}, the number of CUDA devices here"))
     for index in range(count):
-        try:
+        with suppress(RuntimeError):
             torch.zeros(1, device=torch.device("cuda", index))
             usable.append(index)
-        except RuntimeError:
-            continue
-    if len(usable) < num_devices:
-        raise RuntimeError(f"`num_devices` got {num_devices}, but only the CUDA devices {usable} are usable.")
-    return usable if num_devices < 0 else usable[:num_devices]
+    wanted = max(len(usable), 1) if num_devices < 0 else num_devices
+    if wanted > len(usable):
+        error = ValueError if wanted > count else RuntimeError
+        raise error(bad_value("num_devices", num_devices, f"at most {len(usable)}, the number of usable CUDA devices"))
+    return usable[:wanted]

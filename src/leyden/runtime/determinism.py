@@ -26,24 +26,21 @@ def apply_determinism(deterministic: bool | str | None, benchmark: bool | None) 
         True
         >>> restore()
     """
-    enabled, warn_only = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    cudnn_benchmark, workspace = torch.backends.cudnn.benchmark, os.environ.get(_CUBLAS)
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn_benchmark = torch.backends.cudnn.benchmark
+    adds_workspace = bool(deterministic) and _CUBLAS not in os.environ
 
     def restore() -> None:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         torch.backends.cudnn.benchmark = cudnn_benchmark
-        if workspace is None:
+        if adds_workspace:
             os.environ.pop(_CUBLAS, None)
-        else:
-            os.environ[_CUBLAS] = workspace
 
+    if adds_workspace:
+        os.environ[_CUBLAS] = ":4096:8"
     if deterministic is not None:
         torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")
-    if deterministic:
-        os.environ.setdefault(_CUBLAS, ":4096:8")
     if benchmark is not None or deterministic:
         torch.backends.cudnn.benchmark = bool(benchmark)
     return restore

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from leyden.errors import MisconfigurationException, bad_value
 from leyden.utils.tree import map_tensors
@@ -59,16 +59,13 @@ class _WholePrecision(Precision):
         return module.to(self.dtype)
 
     def convert_input(self, data: Any) -> Any:
-        return map_tensors(self._convert, data)
+        return map_tensors(lambda tensor: tensor.to(self.dtype) if tensor.is_floating_point() else tensor, data)
 
     def forward_context(self) -> AbstractContextManager[None]:
         return _default_dtype(self.dtype)
 
     def module_init_context(self) -> AbstractContextManager[Any]:
         return _default_dtype(self.dtype)
-
-    def _convert(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
 
 class DoublePrecision(_WholePrecision):
@@ -94,11 +91,8 @@ class HalfPrecision(_WholePrecision):
     """
 
     def __init__(self, precision: str = "16-true") -> None:
-        dtypes = {"bf16-true": torch.bfloat16, "16-true": torch.float16}
-        if precision not in dtypes:
-            raise ValueError(bad_value("precision", precision, "'bf16-true' or '16-true'"))
         self.precision = precision
-        self.dtype = dtypes[precision]
+        self.dtype = _dtype(precision, "true")
 
 
 class MixedPrecision(Precision):
@@ -117,9 +111,7 @@ class MixedPrecision(Precision):
     def __init__(
         self, precision: str, device: torch.device | str = "cuda", scaler: torch.amp.GradScaler | None = None
     ) -> None:
-        dtypes = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-        if precision not in dtypes:
-            raise ValueError(bad_value("precision", precision, "'bf16-mixed' or '16-mixed'"))
+        dtype = _dtype(precision, "mixed")
         device_type = torch.device(device).type
         if precision == "bf16-mixed" and scaler is not None:
             accepted = "None, since bfloat16 has the range of float32 and needs no scaler"
@@ -128,7 +120,14 @@ class MixedPrecision(Precision):
             scaler = torch.amp.GradScaler(device_type)
         self.precision = precision
         self.scaler = scaler
-        self.forward_context = functools.partial(torch.autocast, device_type, dtype=dtypes[precision])
+        self.forward_context = functools.partial(torch.autocast, device_type, dtype=dtype)
+
+
+def _dtype(precision: str, kind: str) -> torch.dtype:
+    dtypes = {f"bf16-{kind}": torch.bfloat16, f"16-{kind}": torch.float16}
+    if precision not in dtypes:
+        raise ValueError(bad_value("precision", precision, " or ".join(map(repr, dtypes))))
+    return dtypes[precision]
 
 
 @contextmanager

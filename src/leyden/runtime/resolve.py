@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol, runtime_checkable
 
@@ -44,9 +44,6 @@ class Runtime:
         device_ids: Indices of this node's devices.
         num_nodes: Number of machines.
         checkpoint_io: Replaces the built-in reading and writing of checkpoints, or None.
-        deterministic: True, False, "warn" or None, see :func:`leyden.runtime.determinism.apply_determinism`.
-        benchmark: True, False or None, see there.
-        use_distributed_sampler: Whether samplers are split among ranks.
     """
 
     accelerator: Accelerator
@@ -55,10 +52,7 @@ class Runtime:
     environment: ClusterEnvironment
     device_ids: tuple[int, ...]
     num_nodes: int
-    checkpoint_io: CheckpointIO | None
-    deterministic: bool | str | None
-    benchmark: bool | None
-    use_distributed_sampler: bool
+    checkpoint_io: CheckpointIO | None = None
 
     @property
     def num_devices(self) -> int:
@@ -69,25 +63,24 @@ class Runtime:
 STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "single_device": SingleDeviceStrategy,
     "ddp": DDPStrategy,
-    "ddp_find_unused_parameters_true": functools.partial(DDPStrategy, find_unused_parameters=True),
-    "ddp_find_unused_parameters_false": functools.partial(DDPStrategy, find_unused_parameters=False),
+    "ddp_find_unused_parameters_true": partial(DDPStrategy, find_unused_parameters=True),
+    "ddp_find_unused_parameters_false": partial(DDPStrategy, find_unused_parameters=False),
 }
 PRECISIONS: dict[str, Callable[[str], Precision]] = {
     "32-true": lambda device: Precision(),
     "64-true": lambda device: DoublePrecision(),
     "16-true": lambda device: HalfPrecision("16-true"),
     "bf16-true": lambda device: HalfPrecision("bf16-true"),
-    "16-mixed": functools.partial(MixedPrecision, "16-mixed"),
-    "bf16-mixed": functools.partial(MixedPrecision, "bf16-mixed"),
+    "16-mixed": partial(MixedPrecision, "16-mixed"),
+    "bf16-mixed": partial(MixedPrecision, "bf16-mixed"),
 }
-_ALIASES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+_ALIASES = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 _PLUGINS = {"precision": Precision, "environment": ClusterEnvironment, "checkpoint_io": CheckpointIO}
 _KINDS = {"auto": ("mps", "cuda", "cpu"), "gpu": ("mps", "cuda"), "cuda": ("cuda",), "mps": ("mps",), "cpu": ("cpu",)}
-_KINDS |= {"tpu": (), "xla": (), "hpu": ()}
 
-# Names of the Lightning interface that this version does not have.
-_LATER_PRECISIONS = ("transformer-engine", "transformer-engine-float16")
-_LATER_STRATEGIES = ("ddp_spawn", "ddp_fork", "ddp_notebook", "fsdp", "deepspeed", "xla", "single_xla", "single_tpu")
+# Names of the Lightning interface for what this version does not have; the second list holds beginnings.
+_KINDS |= {"tpu": (), "xla": (), "hpu": ()}
+_LATER = ("ddp_spawn", "ddp_fork", "ddp_notebook", "fsdp", "deepspeed", "xla", "single_", "transformer-engine")
 
 
 def resolve(
@@ -99,9 +92,6 @@ def resolve(
     precision: str | int | None = None,
     plugins: Any = None,
     sync_batchnorm: bool = False,
-    deterministic: bool | str | None = None,
-    benchmark: bool | None = None,
-    use_distributed_sampler: bool = True,
 ) -> Runtime:
     """Turn the Trainer's arguments into a :class:`Runtime`; nothing is started and no state is changed.
 
@@ -129,10 +119,10 @@ def resolve(
 
 
 def _sort_plugins(given: SimpleNamespace, made: dict[str, Any]) -> None:
-    plugins, made["checkpoint_io"] = given.plugins, None
-    for plugin in [] if plugins is None else plugins if isinstance(plugins, (list, tuple)) else [plugins]:
+    plugins = given.plugins if isinstance(given.plugins, (list, tuple)) else [given.plugins]
+    for plugin in (plugin for plugin in plugins if plugin is not None):
         slot = next((name for name, kind in _PLUGINS.items() if isinstance(plugin, kind)), None)
-        if slot is None or made.get(slot) is not None:
+        if slot is None or slot in made:
             accepted = "at most one each of Precision, ClusterEnvironment and CheckpointIO objects, alone or in a list"
             raise MisconfigurationException(bad_value("plugins", plugin, accepted))
         made[slot] = plugin
@@ -140,53 +130,45 @@ def _sort_plugins(given: SimpleNamespace, made: dict[str, Any]) -> None:
 
 def _choose_accelerator(given: SimpleNamespace, made: dict[str, Any]) -> None:
     name = given.accelerator
-    if isinstance(name, Accelerator):
-        kinds = [name]
-    elif isinstance(name, str) and name in _KINDS:
-        kinds = [ACCELERATORS[kind]() for kind in _KINDS[name]]
-    else:
-        raise _unknown("accelerator", name, list(_KINDS))
-    chosen = next((kind for kind in kinds if kind.is_available()), None)
-    if chosen is None:
+    if not isinstance(name, Accelerator) and (not isinstance(name, str) or name not in _KINDS):
+        raise _unknown("accelerator", name, [*_KINDS])
+    kinds = [name] if isinstance(name, Accelerator) else [ACCELERATORS[kind]() for kind in _KINDS[name]]
+    usable = [kind for kind in kinds if kind.is_available()]
+    if not usable:
         here = ", ".join(repr(key) for key, kind in ACCELERATORS.items() if kind.is_available())
-        message = bad_value("accelerator", name, f"a kind that this machine has: {here}, 'auto'", "accelerator='auto'")
-        raise MisconfigurationException(f"No {name!r} device was found. {message}")
-    made["accelerator"] = chosen
+        accepted = f"a kind that this machine has: {here}, 'auto'"
+        raise MisconfigurationException(bad_value("accelerator", name, accepted, "write accelerator='auto'"))
+    made["accelerator"] = usable[0]
 
 
 def _choose_devices(given: SimpleNamespace, made: dict[str, Any]) -> None:
-    devices = given.devices
+    environment = made.setdefault("environment", detect_environment())
+    devices, accelerator = given.devices, made.get("accelerator")
     if devices is None or isinstance(devices, (bool, float)):
         raise TypeError(bad_value("devices", devices, 'a count, ids, -1 or "auto"', "write devices=1"))
-    accelerator = made.get("accelerator")
     if accelerator is not None:
         if devices == "auto":
-            devices = made["environment"].local_world_size() or accelerator.auto_device_count()
+            devices = environment.local_world_size() or accelerator.auto_device_count()
         made["device_ids"] = tuple(accelerator.parse_devices(devices))
 
 
-def _choose_num_nodes(given: SimpleNamespace, made: dict[str, Any]) -> None:
+def _check_num_nodes(given: SimpleNamespace, made: dict[str, Any]) -> None:
     if type(given.num_nodes) is not int or given.num_nodes < 1:
         raise ValueError(bad_value("num_nodes", given.num_nodes, "an int >= 1", "write num_nodes=1"))
     made["num_nodes"] = given.num_nodes
 
 
-def _choose_environment(given: SimpleNamespace, made: dict[str, Any]) -> None:
-    made.setdefault("environment", detect_environment())
-
-
 def _choose_strategy(given: SimpleNamespace, made: dict[str, Any]) -> None:
     name = given.strategy
-    known = isinstance(name, str) and name in STRATEGIES
-    if not known and name != "auto" and not isinstance(name, Strategy):
-        raise _unknown("strategy", name, ["auto", *STRATEGIES], _LATER_STRATEGIES)
+    if not isinstance(name, Strategy) and name not in ("auto", *STRATEGIES):
+        raise _unknown("strategy", name, ["auto", *STRATEGIES])
     if not {"accelerator", "device_ids", "num_nodes"} <= made.keys():
         return
     environment, ids, num_nodes = made["environment"], made["device_ids"], made["num_nodes"]
     if name == "auto":
         name = "single_device" if len(ids) * num_nodes == 1 == environment.world_size() else "ddp"
     strategy = name if isinstance(name, Strategy) else STRATEGIES[name]()
-    strategy.sync_batchnorm = given.sync_batchnorm is True
+    strategy.sync_batchnorm = given.sync_batchnorm
     strategy.configure(made["accelerator"].get_parallel_devices(list(ids)), environment, num_nodes)
     made["strategy"] = strategy
 
@@ -199,11 +181,11 @@ def _choose_precision(given: SimpleNamespace, made: dict[str, Any]) -> None:
         return
     text = "32-true" if given.precision is None else str(given.precision)
     name = _ALIASES.get(text, text)
-    if name not in PRECISIONS or isinstance(given.precision, (bool, float)):
-        raise _unknown("precision", given.precision, [*PRECISIONS, *_ALIASES], _LATER_PRECISIONS)
+    if name not in PRECISIONS:
+        raise _unknown("precision", given.precision, [*PRECISIONS, *_ALIASES])
     if text in ("16", "bf16"):
         rank_zero_warn(
-            f"precision={given.precision!r} means {name!r}; write that, or '{text}-true' for 16-bit weights."
+            f"precision={given.precision!r} means {name!r}: write that, or '{text}-true' for 16-bit weights."
         )
     device_type = made["accelerator"].name if "accelerator" in made else "cpu"
     if name == "16-mixed" and device_type == "cpu":
@@ -212,39 +194,13 @@ def _choose_precision(given: SimpleNamespace, made: dict[str, Any]) -> None:
     made["precision"] = PRECISIONS[name](device_type)
 
 
-def _one_of(argument: str, *accepted: Any) -> Callable[[SimpleNamespace, dict[str, Any]], None]:
-    def check(given: SimpleNamespace, made: dict[str, Any]) -> None:
-        value = getattr(given, argument)
-        if not any(value is choice or (type(value) is str and value == choice) for choice in accepted):
-            raise ValueError(bad_value(argument, value, " or ".join(map(repr, accepted))))
-        made[argument] = value
-
-    return check
-
-
-def _check_sync_batchnorm(given: SimpleNamespace, made: dict[str, Any]) -> None:
-    _one_of("sync_batchnorm", True, False)(given, {})
-
-
-def _unknown(argument: str, given: Any, names: list[str], later: tuple[str, ...] = ()) -> ValueError:
+def _unknown(argument: str, given: Any, names: list[str]) -> ValueError:
     text = bad_value(argument, given, ", ".join(map(repr, names)))
-    if isinstance(given, str) and given.startswith(later):
-        return ValueError(f"{text} This version does not have the one that is named.")
-    return ValueError(text + (nearest(given, names) if isinstance(given, str) else ""))
+    if isinstance(given, str):
+        text += " This version does not have that one." if given.startswith(_LATER) else nearest(given, names)
+    return ValueError(text)
 
 
-RULES: tuple[Callable[[SimpleNamespace, dict[str, Any]], None], ...] = (
-    _sort_plugins,
-    _choose_accelerator,
-    _choose_environment,
-    _choose_devices,
-    _choose_num_nodes,
-    _choose_strategy,
-    _choose_precision,
-    _check_sync_batchnorm,
-    _one_of("deterministic", True, False, "warn", None),
-    _one_of("benchmark", True, False, None),
-    _one_of("use_distributed_sampler", True, False),
-)
+RULES = (_sort_plugins, _choose_accelerator, _choose_devices, _check_num_nodes, _choose_strategy, _choose_precision)
 """In order of precedence. A rule gets what was given and what is made so far; where an input is missing because an
 earlier rule failed, it checks what it can."""

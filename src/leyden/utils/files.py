@@ -20,7 +20,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,27 +53,24 @@ def filesystem(path: str | os.PathLike[str]) -> tuple[Any, str]:
     """Return the fsspec file system of ``path`` and the path within it."""
     from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # slow to import
 
-    found: tuple[Any, str] = url_to_fs(os.fspath(path))
-    return found
+    return url_to_fs(os.fspath(path))  # type: ignore[no-any-return]
 
 
 def free_bytes(path: str | os.PathLike[str]) -> int | None:
     """Return the free space where the local file ``path`` lies or would lie; None for a URL or when unknown."""
-    if not is_local(path):
-        return None
-    target = local_path(path).absolute()
-    existing = next((folder for folder in target.parents if folder.is_dir()), None)
-    with suppress(OSError):
-        return shutil.disk_usage(existing).free if existing else None
+    for folder in local_path(path).absolute().parents if is_local(path) else ():
+        with suppress(OSError):
+            return shutil.disk_usage(folder).free
     return None
 
 
-@contextmanager
-def atomic_write(path: str | os.PathLike[str], check: Callable[[BinaryIO], None] | None = None) -> Iterator[BinaryIO]:
+def atomic_write(
+    path: str | os.PathLike[str], check: Callable[[BinaryIO], None] | None = None
+) -> AbstractContextManager[BinaryIO]:
     """Write the file at ``path`` whole or not at all.
 
-    Yields a binary file, readable and writable, under a hidden temporary name in the same folder. When the block ends
-    it is flushed and fsynced, handed to ``check`` (which may read it and raise), renamed over ``path``, and the folder
+    Enters with a binary file, readable and writable, under a hidden temporary name in the same folder. When the block
+    ends it is flushed and fsynced, handed to ``check`` (which may read it and raise), renamed over ``path``, and the folder
     is fsynced. Missing folders are made. If anything raises, the temporary is removed and ``path`` is as it was.
 
     Args:
@@ -83,8 +80,7 @@ def atomic_write(path: str | os.PathLike[str], check: Callable[[BinaryIO], None]
     Raises:
         OSError: Whatever the system reports: disk full, no permission, ``path`` is a folder.
     """
-    with (_replace_local if is_local(path) else _upload)(path, check) as file:
-        yield file
+    return (_replace_local if is_local(path) else _upload)(path, check)
 
 
 @contextmanager
@@ -92,7 +88,10 @@ def _replace_local(path: str | os.PathLike[str], check: Callable[[BinaryIO], Non
     target = local_path(path)
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-    _make_folder(target.parent)
+    for folder in reversed([parent for parent in target.parents if not parent.is_dir()]):
+        with suppress(FileExistsError):
+            folder.mkdir()
+        _sync_folder(folder.parent)
     temporary, file = _create_temporary(target)
     try:
         with file:
@@ -104,10 +103,8 @@ def _replace_local(path: str | os.PathLike[str], check: Callable[[BinaryIO], Non
             if fcntl is None:
                 file.close()
             os.replace(temporary, target)  # before closing: the lock must be held until the name has changed
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
 
 
@@ -135,38 +132,25 @@ def sweep_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
             with suppress(OSError), leftover.open("r+b") as file:
                 if fcntl is None:
                     file.close()
-                if fcntl is None or _lock(file, wait=False):
-                    leftover.unlink()
-                    removed.append(leftover)
+                else:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
+                removed.append(leftover)
     return sorted(removed)
 
 
 def _create_temporary(target: Path) -> tuple[Path, BinaryIO]:
+    """Create and lock a temporary; the kernel releases the lock when the process dies."""
     while True:
         # A process number alone is not unique: in containers every main process is number 1.
-        name = f".{target.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-        file = open(target.parent / name, "x+b")  # noqa: SIM115  # closed by the caller
-        _lock(file, wait=True)
-        if os.fstat(file.fileno()).st_nlink > 0 or fcntl is None:
-            return target.parent / name, file
-        file.close()  # swept between creation and lock
-
-
-def _lock(file: BinaryIO, wait: bool) -> bool:
-    """Take the lock that the kernel releases when its holder dies; False when it is held or cannot be had."""
-    with suppress(OSError):
+        temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        file = temporary.open("x+b")
         if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            return True
-    return False
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir() and folder != folder.parent:
-        _make_folder(folder.parent)
-        with suppress(FileExistsError):
-            folder.mkdir()
-        _sync_folder(folder.parent)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink > 0:
+            return temporary, file
+        file.close()  # swept between creation and lock
 
 
 def _sync_folder(folder: Path) -> None:

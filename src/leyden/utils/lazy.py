@@ -29,9 +29,8 @@ def lazy_exports(
         if name in subpackages:
             return importlib.import_module(f"{package}.{name}")
         if name not in exports:
-            raise AttributeError(
-                f"module {package!r} has no attribute {name!r}.{nearest(name, [*exports, *subpackages])}"
-            )
+            close = nearest(name, [*exports, *subpackages])
+            raise AttributeError(f"module {package!r} has no attribute {name!r}.{close}")
         value = getattr(importlib.import_module(exports[name]), name)
         setattr(sys.modules[package], name, value)
         return value

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any, ParamSpec, TextIO, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch.distributed as dist
 
@@ -26,11 +26,8 @@ def rank() -> int:
     """Return this process's global rank: from the process group if there is one, else from the environment, else 0."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank()
-    for variable in _RANK_VARIABLES:
-        value = os.environ.get(variable, "")
-        if value.isdecimal():
-            return int(value)
-    return 0
+    values = (os.environ.get(variable, "") for variable in _RANK_VARIABLES)
+    return next((int(value) for value in values if value.isdecimal()), 0)
 
 
 class _RankZeroOnly:
@@ -60,35 +57,28 @@ rank_zero_only = _RankZeroOnly()
 """Decorator for functions and methods that only the process with rank 0 is to run; the others get ``default`` (None)."""
 
 
-class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to whatever ``sys.stderr`` is at that moment, so that redirection works."""
+def announce(message: object, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
+    """Log on this rank (logger ``leyden``); where nobody set up logging, print to stderr, from INFO on.
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:  # type: ignore[override]
-        return sys.stderr
-
-
-def _emit(level: int, message: object, *args: Any, **kwargs: Any) -> None:
-    if rank_zero_only.rank != 0:
-        return
-    if not log.hasHandlers():  # nobody configured logging: show messages as a script's user expects
-        log.addHandler(_Stderr())
-        if log.level == logging.NOTSET:
-            log.setLevel(logging.INFO)
-    log.log(level, message, *args, **kwargs)
+    Example:
+        >>> announce("epoch %d", 3)
+    """
+    if log.hasHandlers():
+        log.log(level, message, *args, **kwargs)
+    elif level >= (log.level or logging.INFO):
+        print(str(message) % args if args else message, file=sys.stderr)
 
 
+@rank_zero_only
 def rank_zero_info(message: object, *args: Any, **kwargs: Any) -> None:
-    """Log at level INFO on rank 0 (logger ``leyden``); without any logging handlers, to stderr."""
-    _emit(logging.INFO, message, *args, **kwargs)
+    """:func:`announce` on rank 0, at level INFO."""
+    announce(message, *args, **kwargs)
 
 
+@rank_zero_only
 def rank_zero_debug(message: object, *args: Any, **kwargs: Any) -> None:
-    """Log at level DEBUG on rank 0 (logger ``leyden``)."""
-    _emit(logging.DEBUG, message, *args, **kwargs)
+    """:func:`announce` on rank 0, at level DEBUG."""
+    announce(message, *args, level=logging.DEBUG, **kwargs)
 
 
 def rank_zero_warn(message: str | Warning, stacklevel: int = 1, category: type[Warning] = UserWarning) -> None:
@@ -97,11 +87,9 @@ def rank_zero_warn(message: str | Warning, stacklevel: int = 1, category: type[W
         warnings.warn(message, category, stacklevel=stacklevel + 1)
 
 
-def rank_zero_deprecation(
-    message: str | Warning, stacklevel: int = 1, category: type[Warning] = LightningDeprecationWarning
-) -> None:
+def rank_zero_deprecation(message: str | Warning, stacklevel: int = 1) -> None:
     """Warn on rank 0 that an old name was used; the message shows the line to write today."""
-    rank_zero_warn(message, stacklevel + 1, category)
+    rank_zero_warn(message, stacklevel + 1, LightningDeprecationWarning)
 
 
 def rank_prefixed_message(message: str, rank: int | None) -> str:

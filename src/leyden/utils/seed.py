@@ -38,16 +38,14 @@ def seed_everything(seed: int | None = None, workers: bool = False, verbose: boo
         >>> seed_everything(42, verbose=False)
         42
     """
-    source = "seed"
-    given: Any = seed
-    if seed is None:
-        source, given = "PL_GLOBAL_SEED", os.environ.get("PL_GLOBAL_SEED")
-        if given is None:
-            given = 0
-            rank_zero_warn("No seed was given and PL_GLOBAL_SEED is not set: the seed is 0.", stacklevel=2)
-    value = _whole_number(given)
-    if value is None or not 0 <= value <= _LARGEST:
+    source, given = ("PL_GLOBAL_SEED", os.environ.get("PL_GLOBAL_SEED")) if seed is None else ("seed", seed)
+    if given is None:
+        given = 0
+        rank_zero_warn("No seed was given and PL_GLOBAL_SEED is not set: the seed is 0.", stacklevel=2)
+    digits = str(given).strip()
+    if not digits.isdecimal() or int(digits) > _LARGEST:
         raise ValueError(bad_value(source, given, f"a whole number from 0 to {_LARGEST}", "seed_everything(42)"))
+    value = int(digits)
     if verbose:
         rank_zero_info(f"Seed set to {value}")
     os.environ["PL_GLOBAL_SEED"] = str(value)
@@ -126,11 +124,3 @@ def isolate_rng(include_cuda: bool = True) -> Iterator[None]:
         yield
     finally:
         restore_rng(state)
-
-
-def _whole_number(value: Any) -> int | None:
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if isinstance(value, str) or number == value else None

@@ -8,14 +8,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from operator import setitem
 from typing import Any
 
 import torch
 from torch import Tensor
 
 _ATOMS = frozenset({str, bytes, int, float, bool, complex, type(None)})
-_PLAIN_CONTAINERS = frozenset({list, tuple, dict})
-_BLOCKING = frozenset({"cpu", "mps"})  # targets for which a non-blocking copy is unsafe or without use
 
 
 def map_tensors(fn: Callable[[Tensor], Any], data: Any) -> Any:
@@ -47,15 +46,14 @@ def move_to_device(data: Any, device: torch.device | str | int) -> Any:
         True
     """
     target = device if isinstance(device, torch.device) else torch.device(device)
-    non_blocking = target.type not in _BLOCKING
+    non_blocking = target.type not in ("cpu", "mps")  # there it is unsafe or without use
 
     def visit(item: Any) -> Any:
         if isinstance(item, Tensor):
             return item if item.device == target else item.to(target, non_blocking=non_blocking)
-        kind = type(item)
-        if kind in _ATOMS:
+        if type(item) in _ATOMS or isinstance(item, type):
             return item
-        if kind not in _PLAIN_CONTAINERS and not isinstance(item, type) and callable(getattr(item, "to", None)):
+        if callable(getattr(item, "to", None)):
             moved = item.to(target)
             return item if moved is None else moved
         return _map_children(visit, item)
@@ -106,70 +104,40 @@ def _first_dimension(tensor: Tensor) -> int:
 def _tensors(data: Any) -> Iterator[Tensor]:
     if isinstance(data, Tensor):
         yield data
-    elif isinstance(data, (list, tuple)):
-        for item in data:
-            yield from _tensors(item)
-    elif isinstance(data, Mapping):
-        for item in data.values():
-            yield from _tensors(item)
-    elif dataclasses.is_dataclass(data) and not isinstance(data, type):
-        for field in dataclasses.fields(data):
-            yield from _tensors(getattr(data, field.name, None))
+    else:
+        for child in _children(data).values():
+            yield from _tensors(child)
 
 
 def _map_children(visit: Callable[[Any], Any], data: Any) -> Any:
+    changed = {key: new for key, old in _children(data).items() if (new := visit(old)) is not old}
+    return _replace(data, changed) if changed else data
+
+
+def _children(data: Any) -> Mapping[Any, Any]:
+    """What a container holds, by index, key or field; of any other object nothing."""
     if type(data) in _ATOMS:
-        return data
+        return {}
     if isinstance(data, (list, tuple)):
-        items = [visit(item) for item in data]
-        if all(map(_same, items, data)):
-            return data
-        return _rebuild_sequence(data, items)
+        return dict(enumerate(data))
     if isinstance(data, Mapping):
-        return _rebuild_mapping(data, {key: new for key, old in data.items() if (new := visit(old)) is not old})
-    if dataclasses.is_dataclass(data) and not isinstance(data, type):
-        return _rebuild_dataclass(data, visit)
-    return data
-
-
-def _same(left: Any, right: Any) -> bool:
-    return left is right
-
-
-def _rebuild_sequence(data: list[Any] | tuple[Any, ...], items: list[Any]) -> Any:
-    if isinstance(data, list):
-        if type(data) is list:
-            return items
-        clone = copy.copy(data)  # a subclass keeps its attributes
-        clone[:] = items
-        return clone
-    if hasattr(data, "_fields"):
-        return type(data)(*items)
-    return type(data)(items)
-
-
-def _rebuild_mapping(data: Mapping[Any, Any], changed: dict[Any, Any]) -> Any:
-    if not changed:
         return data
-    if type(data) is dict:
-        return {**data, **changed}
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        names = (field.name for field in dataclasses.fields(data))
+        return {name: getattr(data, name) for name in names if hasattr(data, name)}
+    return {}
+
+
+def _replace(data: Any, changed: dict[Any, Any]) -> Any:
+    """A copy of a container with other children; it keeps what a subclass adds: order, default factory, attributes."""
+    if isinstance(data, tuple):
+        items = [changed.get(index, item) for index, item in enumerate(data)]
+        return type(data)(*items) if hasattr(data, "_fields") else type(data)(items)
+    put = setitem if isinstance(data, (list, Mapping)) else object.__setattr__  # frozen dataclasses too
     try:
-        clone: Any = copy.copy(data)  # keeps what a subclass adds: order, default factory, attributes
+        clone = copy.copy(data)
         for key, value in changed.items():
-            clone[key] = value
-    except TypeError:  # read-only mappings
+            put(clone, key, value)
+    except TypeError:  # a read-only mapping
         return {**data, **changed}
     return clone
-
-
-def _rebuild_dataclass(data: Any, visit: Callable[[Any], Any]) -> Any:
-    clone = None
-    for field in dataclasses.fields(data):
-        if not hasattr(data, field.name):
-            continue
-        old = getattr(data, field.name)
-        new = visit(old)
-        if new is not old:
-            clone = copy.copy(data) if clone is None else clone
-            object.__setattr__(clone, field.name, new)  # frozen ones too
-    return data if clone is None else clone

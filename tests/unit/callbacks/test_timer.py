@@ -107,6 +107,17 @@ def test_elapsed_time_continues_after_a_resume(clock, trainer):
     assert trainer.should_stop
 
 
+def test_a_run_that_the_timer_stopped_goes_on_when_it_has_more_time(trainer):
+    stopped = Timer("00:00:00:10", verbose=False)
+    stopped.load_state_dict({"time_elapsed": {"train": 10.0}})
+    stopped.on_train_batch_end(trainer, None, {}, None, 0)
+    assert trainer.should_stop
+    more = Timer("00:00:00:20", verbose=False)
+    more.load_state_dict(stopped.state_dict())
+    more.on_fit_start(trainer, None)
+    assert not trainer.should_stop
+
+
 def test_depleted_timer_stops_a_resumed_fit_at_once(trainer):
     timer = Timer("00:00:00:10", verbose=False)
     timer.load_state_dict({"time_elapsed": {"train": 11.0}})

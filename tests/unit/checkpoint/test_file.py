@@ -26,7 +26,7 @@ import numpy
 import pytest
 import torch
 
-from leyden.checkpoint.file import load, save, verify
+from leyden.checkpoint.file import load, save
 from leyden.errors import CheckpointError
 from leyden.utils.files import filesystem
 
@@ -81,7 +81,6 @@ def test_round_trip(tmp_path: Path, where: str) -> None:
     assert loaded["state_dict"]["tied"].untyped_storage().data_ptr() == (
         loaded["state_dict"]["weight"].untyped_storage().data_ptr()
     )
-    assert verify(path)
 
 
 def test_path_objects_streams_and_free_unpickling(tmp_path: Path) -> None:
@@ -126,7 +125,6 @@ def test_files_without_our_checksum_load(tmp_path: Path) -> None:
     for name, new_format in (("zip", True), ("old", False)):
         torch.save(small_checkpoint(), tmp_path / name, _use_new_zipfile_serialization=new_format)
         assert_equal(load(tmp_path / name), small_checkpoint())
-        assert not verify(tmp_path / name)
 
 
 def test_larger_than_one_block(tmp_path: Path) -> None:
@@ -198,8 +196,6 @@ def test_damage_is_found_before_free_unpickling(tmp_path: Path) -> None:
     (tmp_path / "a.ckpt").write_bytes(content)
     with pytest.raises(CheckpointError, match="damaged"):
         load(tmp_path / "a.ckpt", weights_only=False)
-    with pytest.raises(CheckpointError, match="damaged"):
-        verify(tmp_path / "a.ckpt")
 
 
 # --- no checkpoint at all ---
@@ -239,16 +235,14 @@ def test_no_such_file(tmp_path: Path) -> None:
         FileNotFoundError, match=r"Checkpoint file not found: .*lst\.ckpt\. Did you mean 'last\.ckpt'\?"
     ):
         load(tmp_path / "lst.ckpt")
-    with pytest.raises(FileNotFoundError, match=r"The folder .*missing' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"Checkpoint file not found: .*missing/last\.ckpt"):
         load(tmp_path / "missing" / "last.ckpt")
     with pytest.raises(FileNotFoundError, match="Checkpoint file not found: memory://nothing"):
         load("memory://nothing/here.ckpt")
-    with pytest.raises(FileNotFoundError):
-        verify("lst")
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="it is a folder"):
+    with pytest.raises(CheckpointError, match="Is a directory"):
         load(tmp_path)
     with pytest.raises(CheckpointError, match="Is a directory"):
         save(small_checkpoint(), tmp_path)
@@ -409,7 +403,7 @@ def test_unsuitable_values_are_refused_at_save_with_their_place(kind: str, tmp_p
 
 
 def test_an_unsuitable_key_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"the key <Colour.RED: 1> of checkpoint\['a'\] is a"):
+    with pytest.raises(CheckpointError, match=r"checkpoint\['a'\]\[<Colour.RED: 1>\] is a .*Colour"):
         save({"state_dict": {}, "a": {Colour.RED: 1}}, tmp_path / "a.ckpt")
 
 
@@ -433,9 +427,6 @@ def test_a_checkpoint_that_contains_itself(tmp_path: Path) -> None:
     save(checkpoint, tmp_path / "a.ckpt")
     loaded = load(tmp_path / "a.ckpt")
     assert loaded["self"] is loaded
-    checkpoint["bad"] = Settings()
-    with pytest.raises(CheckpointError, match=r"checkpoint\['bad'\]"):
-        save(checkpoint, tmp_path / "a.ckpt")
 
 
 def test_an_error_in_a_value_is_the_cause(tmp_path: Path) -> None:

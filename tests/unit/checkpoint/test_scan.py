@@ -146,13 +146,11 @@ def test_other_instructions(pickled: bytes) -> None:
     ],
 )
 def test_unreadable(file: io.BytesIO, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        refusal(file)
+    assert reason in str(refusal(file))
 
 
 def test_two_records_of_one_name() -> None:
-    with pytest.raises(ValueError, match="two records"):
-        refusal(zip_with(b"\x80\x02}.", names=("data.pkl", "DATA.pkl")))
+    assert "two records" in str(refusal(zip_with(b"\x80\x02}.", names=("data.pkl", "DATA.pkl"))))
 
 
 def test_overlapping_records() -> None:
@@ -160,8 +158,7 @@ def test_overlapping_records() -> None:
     content = bytearray(zip_with(b"\x80\x02}.", names=("data.pkl", "data/0")).getvalue())
     at = content.rindex(b"PK\x01\x02")  # the last entry of the directory; its sizes stand 20 bytes on
     content[at + 20 : at + 28] = (1 << 30).to_bytes(4, "little") * 2
-    with pytest.raises(ValueError, match="overlap"):
-        refusal(io.BytesIO(bytes(content)))
+    assert "overlap" in str(refusal(io.BytesIO(bytes(content))))
 
 
 def test_what_the_program_allows_is_allowed() -> None:

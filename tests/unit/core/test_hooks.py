@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 import leyden as pl
-from leyden.core.hooks import HOOKS, PER_BATCH, PER_EPOCH, PER_STEP, Hooks, Owner, overridden
+from leyden.core.hooks import HOOKS, PER_BATCH, PER_EPOCH, PER_STEP, Hooks, overridden
+from leyden.core.profiler import Profiler
 
 
 class Module(pl.LightningModule):
@@ -19,14 +20,8 @@ class Module(pl.LightningModule):
         return -1
 
 
-def hooks_of(module: Module, *callbacks: pl.Callback, data: Any = None, wrap: Any = None) -> Hooks:
-    return Hooks(
-        trainer="trainer",
-        callbacks=callbacks,
-        module=Owner(module, pl.LightningModule, name="module"),
-        datamodule=None if data is None else Owner(data, pl.LightningDataModule, name="data"),
-        wrap=wrap,
-    )
+def hooks_of(module: Module, *callbacks: pl.Callback, data: Any = None, profiler: Any = None) -> Hooks:
+    return Hooks("trainer", callbacks, module, data, profiler)
 
 
 def callback(module: Module, name: str, hook: str, monitors: bool = False) -> pl.Callback:
@@ -116,19 +111,38 @@ def test_row_37_dataloader_idx_is_optional_in_batch_hooks() -> None:
     assert module.calls == [1, ("batch", 1), ("out", "batch", 1, 2)]
 
 
-def test_a_wrapper_is_put_around_each_listener_once() -> None:
+def test_a_profiler_measures_each_listener_by_name() -> None:
     module, names = Module(), []
 
-    def wrap(name: str, listener: Any) -> Any:
-        names.append(name)
-        return listener
+    class Noting(Profiler):
+        def start(self, action_name: str) -> None:
+            names.append(action_name)
 
-    hooks = hooks_of(module, callback(module, "a", "on_train_epoch_end"), wrap=wrap)
+    hooks = hooks_of(module, callback(module, "a", "on_train_epoch_end"), profiler=Noting())
+    assert names == []
     hooks.call("on_train_epoch_end")
-    hooks.call("on_train_epoch_end")
-    assert sorted(names) == [
-        "[Callback]Callback.on_train_epoch_end", "module.on_train_batch_start", "module.on_train_epoch_end",
-    ]  # fmt: skip
+    assert names == ["[Callback]Callback.on_train_epoch_end", "[LightningModule]Module.on_train_epoch_end"]
+
+
+def test_binding_again_finds_what_has_changed() -> None:
+    module = Module()
+    hooks = hooks_of(module)
+    module.on_fit_start = lambda: module.calls.append("set later")  # type: ignore[method-assign]
+    hooks.call("on_fit_start")
+    assert module.calls == []
+    hooks.bind()
+    hooks.call("on_fit_start")
+    assert module.calls == ["set later"]
+
+
+def test_listeners_are_all_who_override_a_hook() -> None:
+    module = Module()
+    late = callback(module, "late", "on_train_epoch_end", monitors=True)
+    hooks = hooks_of(module, late, callback(module, "early", "on_train_epoch_end"))
+    for listener in hooks.listeners("on_train_epoch_end"):
+        listener()
+    assert module.calls == [("early",), "module", ("late",)]
+    assert hooks.listeners("on_fit_start") == []
 
 
 def test_overridden() -> None:

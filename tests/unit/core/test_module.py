@@ -130,11 +130,11 @@ def test_inner_modules_know_the_trainer_too() -> None:
     class Outer(Regression):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = Regression()
+            self.inner = nn.ModuleList([Regression()])
 
     module = Outer()
     made = fit(module)
-    assert module.inner.trainer is made
+    assert [inner.trainer for inner in module.inner] == [made]
 
 
 def test_device_and_dtype_are_followed() -> None:
@@ -172,6 +172,18 @@ def test_it_pickles_without_its_trainer() -> None:
     copy = pickle.loads(pickle.dumps(module))
     assert copy._trainer is None
     assert torch.equal(copy.layer.weight, module.layer.weight)
+
+
+def test_log_dict_takes_the_arguments_of_log() -> None:
+    class Logging(Regression):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.log_dict({"a": 1.0, "b": 2.0}, True, on_epoch=True)
+            with pytest.raises(TypeError, match="prog_bra"):
+                self.log_dict({"c": 1.0}, prog_bra=True)
+            return self.loss(batch)
+
+    made = fit(Logging())
+    assert {"a_epoch", "b_step"} <= set(made.progress_bar_metrics)
 
 
 def test_print_and_all_gather_with_one_process(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
 
 import pytest
@@ -55,6 +56,15 @@ def test_regression_learns(build, capsys):
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith("defines no training_step: supervised training with Adam(lr=0.001) and mse_loss.")
     assert line.startswith("MyModel" if build is MyModel else "Sequential")
+
+
+def test_it_says_so_once_and_can_be_pickled_after_a_run(capsys):
+    model = MyModel()
+    trainer(max_epochs=2).fit(model, regression())
+    trainer().fit(model, regression())
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again.layer.weight, model.layer.weight)
 
 
 def test_classification_learns(capsys):

@@ -19,7 +19,6 @@ from torch.utils.data import (
     IterableDataset,
     RandomSampler,
     Sampler,
-    SequentialSampler,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
@@ -464,14 +463,3 @@ def test_seeking_far_reads_nothing() -> None:
     pairs = stream.resume(stream.state_dict(), 1_000_000)
     assert dataset.reads == 0
     assert [(batch.item(), size) for batch, size in pairs] == [(last.item(), 1)]
-
-
-def test_shuffling_can_be_turned_off() -> None:
-    loader = DataLoader(Numbers(), batch_size=4, shuffle=True)
-    with pytest.warns(PossibleUserWarning, match="shuffl"):
-        stream = Stream(loader, shuffle_allowed=False)
-    assert stream.loader is loader
-    assert [batch.tolist() for batch, _ in stream.start()] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
-    assert isinstance(loader.sampler, RandomSampler)
-    untouched = DataLoader(Numbers(), sampler=SequentialSampler(Numbers()))
-    assert Stream(untouched, shuffle_allowed=False).length == SAMPLES

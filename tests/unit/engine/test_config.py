@@ -11,7 +11,7 @@ import pytest
 
 import leyden as pl
 from leyden.callbacks import ModelCheckpoint, Timer
-from leyden.engine.config import TrainerArguments, at_least, flag, limit
+from leyden.engine.config import FLAG, LIMIT, TrainerArguments, at_least, listed, one_of
 from leyden.errors import ConfigurationErrors, MisconfigurationException, PossibleUserWarning
 from leyden.loggers import CSVLogger
 from mistakes.kit import Model, fit, loader, trainer
@@ -257,10 +257,30 @@ def test_nothing_is_made_when_something_is_wrong():
     assert list(Path.cwd().iterdir()) == []
 
 
-def test_checks():
-    assert [bool(at_least(1)(value)) for value in (1, 0, True, 1.0, None, "1")] == [False, True, True, True, True, True]
-    assert at_least(1, optional=True)(None) == ""
-    assert [bool(flag()(value)) for value in (True, False, None, 1, "yes")] == [False, False, True, True, True]
-    assert flag(optional=True)(None) == ""
-    assert [bool(limit()(value)) for value in (0, True, 0.5, 3.0, None, 1.5, -1, "1")] == [False] * 5 + [True] * 3
-    assert limit(optional=False)(None)
+def test_rules():
+    assert [at_least(1).holds(value) for value in (1, 0, True, 1.0, "1")] == [True, False, False, False, False]
+    assert [FLAG.holds(value) for value in (True, False, 1, "yes")] == [True, True, False, False]
+    limits = (0, True, 0.5, 3.0, 1.5, -1, "1", float("inf"), float("nan"))
+    assert [LIMIT.holds(value) for value in limits] == [True] * 4 + [False] * 5
+    choices = one_of(True, "warn")
+    assert [choices.holds(value) for value in (True, "warn", 1, "True", False)] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("name", ["min_epochs", "limit_val_batches", "enable_progress_bar", "max_time", "benchmark"])
+def test_none_is_accepted_where_the_annotation_has_it(name):
+    trainer(**{name: None})
+    with pytest.raises(Exception, match=f"`{name}` got .*, or None"):
+        trainer(**{name: "x"})
+
+
+@pytest.mark.parametrize("name", ["overfit_batches", "inference_mode", "accumulate_grad_batches"])
+def test_none_is_refused_elsewhere(name):
+    with pytest.raises((MisconfigurationException, TypeError), match=f"`{name}` got None") as raised:
+        trainer(**{name: None})
+    assert "or None" not in str(raised.value)
+
+
+def test_one_or_several_as_a_list():
+    given = [1, 2]
+    assert [listed(value) for value in (None, 3, given, (1, 2), "text")] == [[], [3], [1, 2], [1, 2], ["text"]]
+    assert listed(given) is not given

@@ -225,7 +225,7 @@ class Modes(Probe):
         return super().training_step(batch, batch_idx)
 
 
-def test_row_38_row_39_row_40_modes_in_fit() -> None:
+def test_row_40_parts_in_evaluation_mode_stay_there_in_fit_with_a_warning() -> None:
     module = Modes()
     with pytest.warns(UserWarning, match="evaluation mode"):
         fit(module, val=numbers(), max_epochs=2, num_sanity_val_steps=1)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import leyden as pl
 from leyden.engine.loading import check_leaves, takes_loader
 from leyden.errors import MisconfigurationException
+from leyden.loggers import CSVLogger
 from mistakes.kit import Model, dataset, loader, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no validation data")
@@ -300,3 +301,17 @@ def test_steps_that_know_their_loader():
     assert takes_loader(lambda *batch: None)
     assert takes_loader(lambda batch, *, dataloader_idx=0: None)
     assert not takes_loader(lambda batch, batch_idx: None)
+    assert not takes_loader(lambda batch, batch_idx, third=None: None)
+
+
+def test_training_on_nothing_on_purpose_is_no_reason_to_warn(recwarn, tmp_path):
+    arguments = {"logger": CSVLogger(tmp_path), "limit_train_batches": 0}
+    assert record(numbers(0, 4), **arguments).batches == []
+    assert not [w for w in recwarn if "log_every_n_steps" in str(w.message)]
+
+
+def test_overfitting_holds_for_each_of_several_loaders():
+    shuffled = DataLoader(torch.arange(8), shuffle=True)
+    with pytest.warns(UserWarning, match="shuffle=False"):
+        batches = record({"a": shuffled, "b": numbers(10, 8)}, overfit_batches=2, max_epochs=2).batches
+    assert [(batch["a"].item(), batch["b"].item()) for batch in batches] == [(0, 10), (1, 11)] * 2

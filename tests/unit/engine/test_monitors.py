@@ -62,7 +62,7 @@ def plateau(monitor: str) -> Plain:
 def test_a_misspelt_monitor_is_found_before_the_second_step(callback: Any, error: Any, sanity: int) -> None:
     module = Plain()
     checkpointing = isinstance(callback, ModelCheckpoint)
-    with pytest.raises(error, match=r"Available: \[.*'val_loss'.*Did you mean '(val|train)_loss'\?"):
+    with pytest.raises(error, match=r"Available: \[.*'(val|train)_loss'.*Did you mean '(val|train)_loss'\?"):
         fit(
             module, val=numbers(), callbacks=[callback], num_sanity_val_steps=sanity, enable_checkpointing=checkpointing
         )
@@ -92,6 +92,20 @@ def test_a_misspelt_monitor_where_other_hooks_log() -> None:
     with pytest.raises(RuntimeError, match="Did you mean 'val_accuracy'"):
         fit(module, val=numbers(), callbacks=[EarlyStopping("val_acuracy")])
     assert module.steps == 1
+
+
+def test_a_misspelt_monitor_of_a_module_without_steps() -> None:
+    class Forward(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+
+        def forward(self, x: Any) -> Any:
+            return self.layer(x)
+
+    pairs = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(4, 1), torch.ones(4, 1)))
+    with pytest.raises(RuntimeError, match="Did you mean 'val_loss'"):
+        trainer(callbacks=[EarlyStopping("val_los")], num_sanity_val_steps=1).fit(Forward(), pairs, pairs)
 
 
 # -- no mistakes --------------------------------------------------------------------------------------------------------
@@ -181,6 +195,42 @@ def test_names_put_together_in_a_base_class() -> None:
             self.report("val", 1.0)
 
     works(Uses(), *watch("val_score"))
+
+
+def test_names_put_together_from_what_a_call_passes() -> None:
+    class Numbered(Plain):
+        def report(self, name: str, number: int = 1) -> None:
+            if self.trainer.global_step >= number:
+                self.log(f"{name}{number}", 1.0)
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.report("loss", 0)
+            self.report("loss", 3)
+            return super().training_step(batch, batch_idx)
+
+    works(Numbered(), *watch("loss3"))
+
+
+def test_names_of_a_step_that_another_one_calls() -> None:
+    class Reuses(Plain):
+        def on_train_epoch_end(self) -> None:
+            self.validation_step(None, 0)
+
+    works(Reuses(), *watch("val_loss"), val=False)
+
+
+def test_names_in_functions_inside_and_behind_decorators() -> None:
+    class Inside(Plain):
+        @torch.no_grad()
+        def on_train_batch_end(self, *_: Any) -> None:
+            def log() -> None:
+                for name in ("train_loss1", "train_loss2"):
+                    if self.trainer.global_step > 2:
+                        self.log(name, 1.0)
+
+            log()
+
+    works(Inside(), *watch("train_loss2"))
 
 
 class Mixin:

@@ -174,13 +174,6 @@ def test_again_when_the_folder_was_deleted(tmp_path):
     assert (tmp_path / "data" / "numbers.txt").exists()
 
 
-def test_again_when_a_prepared_file_was_deleted(tmp_path):
-    fit(Files(tmp_path / "data"))
-    (tmp_path / "data" / "numbers.txt").unlink()
-    fit(Files(tmp_path / "data"))
-    assert calls == ["files", "files"]
-
-
 def test_again_with_other_hyper_parameters_in_the_same_folder(tmp_path):
     fit(Files(tmp_path / "data", size=4))
     fit(Files(tmp_path / "data", size=6))
@@ -281,12 +274,12 @@ print(len(open(sys.argv[1] + "/file").read()))
 def test_who_prepares(per_node, ranks, prepares):
     from types import SimpleNamespace
 
-    from leyden.core.hooks import Hooks, Owner
+    from leyden.core.hooks import Hooks
     from leyden.engine.prepare import prepare_data
 
     data, module = Data(), Model()
     data.prepare_data_per_node = per_node
-    hooks = Hooks(trainer=None, callbacks=[], module=Owner(module, pl.LightningModule))
+    hooks = Hooks(trainer=None, callbacks=[], module=module)
     strategy = SimpleNamespace(local_rank=ranks[0], global_rank=ranks[1])
     prepare_data(SimpleNamespace(strategy=strategy, datamodule=data, module=module, hooks=hooks))
     assert calls == (["data"] if prepares else [])

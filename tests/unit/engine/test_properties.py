@@ -383,3 +383,51 @@ def test_sanity_batches():
         made = trainer(num_sanity_val_steps=steps)
         made.fit(Model(), loader(), torch.utils.data.DataLoader(dataset(), batch_size=2))
         assert made.num_sanity_val_batches == expected
+
+
+def state_of_fit(made):
+    names = ("num_training_batches", "num_val_batches", "optimizers", "lr_scheduler_configs", "train_dataloader")
+    return [getattr(made, name) for name in (*names, "val_dataloaders", "val_check_batch")]
+
+
+@pytest.mark.parametrize("method", ["validate", "test", "predict"])
+def test_what_fit_made_is_there_after_another_stage(method):
+    class Scheduled(Model):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1)]
+
+        def predict_step(self, batch, batch_idx):
+            return None
+
+    made, model, val = trainer(), Scheduled(), loader(6)
+    made.fit(model, loader(), val)
+    before = state_of_fit(made)
+    assert before[:2] == [4, [3]]
+    assert len(before[2]) == len(before[3]) == 1
+    getattr(made, method)(model, val if method == "validate" else loader(2))
+    assert state_of_fit(made) == before
+    assert getattr(made, f"num_{'val' if method == 'validate' else method}_batches") == [
+        3 if method == "validate" else 1
+    ]
+    made.fit_loop.max_epochs = 2
+    made.fit(model, loader(10), val)
+    assert made.num_training_batches == 5, "a new fit reads the loaders that it gets"
+    assert made.global_step == 4 + 5
+
+
+def test_another_module_s_optimizers_are_not_those_of_fit():
+    made = trainer()
+    made.fit(Model(), loader())
+    made.test(Model(), loader(), verbose=False)
+    assert made.optimizers == []
+
+
+def test_views_are_documented_and_read_only():
+    made = trainer()
+    assert type(made).world_size.__doc__ == "The number of processes."
+    assert type(made).max_epochs.__doc__.startswith("Stop after so many epochs")
+    with pytest.raises(AttributeError):
+        made.world_size = 3
+    made.num_val_batches.append(1)
+    assert made.num_val_batches == [], "a default is a new object each time"

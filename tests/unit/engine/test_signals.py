@@ -63,14 +63,6 @@ def test_the_second_request_leaves_at_once(first: signal.Signals) -> None:
     assert watch.received is first
 
 
-def test_an_immediate_repetition_by_a_launcher_is_the_same_request() -> None:
-    with SignalWatch(repeat_after=3600.0) as watch:
-        send(signal.SIGINT)
-        send(signal.SIGINT)
-        send(signal.SIGTERM)
-        assert watch.received is signal.SIGINT
-
-
 def test_each_block_starts_anew() -> None:
     watch = SignalWatch()
     for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
@@ -103,14 +95,13 @@ def test_a_handler_of_the_program_is_called_too(number: signal.Signals) -> None:
         signal.signal(number, before)
 
 
-@pytest.mark.parametrize("requeue", [False, True])
-def test_a_handler_of_the_program_for_sigusr1(requeue: bool) -> None:
+def test_a_handler_of_the_program_for_sigusr1_is_left_alone() -> None:
     calls: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda given, frame: calls.append(given))
     try:
-        with SignalWatch(requeue=requeue) as watch:
+        with SignalWatch() as watch:
             send(signal.SIGUSR1)
-            assert watch.received == (signal.SIGUSR1 if requeue else None)
+            assert watch.received is None
         assert calls == [signal.SIGUSR1]
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -120,7 +111,7 @@ def test_a_handler_of_the_program_for_sigusr1(requeue: bool) -> None:
 def test_an_inherited_ignore_stays(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_IGN)
     try:
-        with SignalWatch(requeue=True) as watch:
+        with SignalWatch() as watch:
             assert signal.getsignal(number) == signal.SIG_IGN
             send(number)
             assert watch.received is None

@@ -10,15 +10,17 @@ import pytest
 import torch
 
 from helpers_results import Probe, numbers, plain, trainer
-from leyden.engine.slots import SLOTS, LogArguments, Slot, check_value, complete
+from leyden.core.hooks import Hooks
+from leyden.engine.results import Metrics, Results
+from leyden.engine.slots import LogArguments, Slot, check_value, complete
 from leyden.errors import MisconfigurationException
+from leyden.runtime.strategies.single import SingleDeviceStrategy
 
 GIVEN = LogArguments(False, None, None, None, "mean", False, False, None, True, None, False)
 
 
 def slot(reduction: str, **changes: Any) -> Slot:
-    arguments = complete("validation_step", "x", GIVEN._replace(reduce_fx=reduction, **changes))
-    return SLOTS[arguments.reduce_fx]("x", GIVEN, arguments)
+    return Slot(("validation_step", "x", None), GIVEN._replace(reduce_fx=reduction, **changes))
 
 
 @pytest.mark.parametrize(
@@ -47,19 +49,32 @@ def test_a_nan_is_not_hidden_by_any_reduction(reduction: str, order: tuple[float
     assert math.isnan(one.epoch_value())
 
 
+class Elsewhere(torch.Tensor):
+    """A tensor on the CPU that says it is not."""
+
+    is_cpu = property(lambda self: False)  # type: ignore[assignment]
+
+
+def elsewhere(value: Any) -> torch.Tensor:
+    return torch.tensor(value, dtype=torch.bfloat16).as_subclass(Elsewhere)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "min", "max"])
 def test_values_on_an_accelerator_stay_there_and_reduce_alike(reduction: str) -> None:
-    """Tried with the path that accelerators take, on CPU tensors."""
-    host, device = slot(reduction), slot(reduction)
+    host, device, nans = slot(reduction), slot(reduction), slot(reduction)
     for value, weight in ((1.0, 2), (-3.0, 1), (2.5, 2)):
         host.add(value, weight)
-        moved = device.on_device(torch.tensor([value], dtype=torch.bfloat16))
-        assert moved.dtype == torch.float32
-        assert moved.shape == ()
-        device.accumulate(moved, weight)
+        device.add(elsewhere([value]), weight)
+        assert type(device.value) is Elsewhere
+        assert device.value.dtype == torch.float32
+        assert device.value.shape == ()
+    assert type(device.epoch_value()) is Elsewhere
     assert float(device.epoch_value()) == pytest.approx(host.epoch_value())
+    for value in (1.0, math.nan, 3.0):
+        nans.add(elsewhere(value), 1)
+    assert math.isnan(nans.epoch_value())
     with pytest.raises(ValueError, match="shape"):
-        device.on_device(torch.ones(2))
+        device.add(elsewhere([1.0, 1.0]), 1)
 
 
 @pytest.mark.parametrize(
@@ -135,15 +150,25 @@ def test_keys_are_forked_when_both_are_logged() -> None:
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "min", "max"])
 def test_a_slot_survives_a_checkpoint(reduction: str) -> None:
-    one = slot(reduction, on_step=True, prog_bar=True)
+    def results() -> Results:
+        module, strategy = Probe(), SingleDeviceStrategy(torch.device("cpu"))
+        hooks = Hooks(None, [], module)
+        hooks.current = "validation_step"
+        return Results(hooks, module, strategy)
+
+    given = tuple(GIVEN._replace(reduce_fx=reduction, on_step=True, prog_bar=True))
+    one, again = results(), results()
     for value in (2.0, 4.0):
-        one.add(value, 3)
-    again = Slot.from_state(one.state())
-    for each in (one, again):
-        each.add(9.0, 1)
-    assert again.epoch_value() == one.epoch_value()
-    assert again.arguments == one.arguments
-    assert again.restored
+        one.log("x", value, given, 3)
+    again.load_state_dict(one.state_dict())
+    shown = [Metrics(), Metrics()]
+    for each, metrics in zip((one, again), shown, strict=True):
+        each.log("x", 9.0, given, 1)
+        each.publish_epoch(metrics)
+    assert shown[0] == shown[1]
+    assert shown[0].bar == {"x_epoch": one.publish_epoch(Metrics())["x_epoch"]}
+    with pytest.raises(MisconfigurationException, match="twice"):
+        again.log("x", 9.0, tuple(GIVEN), 1)
 
 
 def test_an_explicit_weight_of_zero_counts_nothing() -> None:

@@ -40,6 +40,6 @@ def test_stages(stage, evaluating, prefix):
 )
 def test_state(status, finished, stopped):
     state = TrainerState(status)
-    assert (state.finished, state.stopped, state.status.stopped) == (finished, stopped, stopped)
+    assert (state.finished, state.stopped) == (finished, stopped)
     assert state.fn is None
     assert state.stage is None

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from leyden.errors import ConfigurationErrors, MisconfigurationException
-from leyden.legacy.arguments import OLD_ARGUMENTS, REMOVED_METHODS, Build, collect, translate, translate_call
+from leyden.legacy.arguments import (
+    OLD_ARGUMENTS,
+    REMOVED_METHODS,
+    Build,
+    collect,
+    rename_loaders,
+    translate,
+    translate_call,
+)
 
 
 class ModelCheckpoint:
@@ -194,3 +202,12 @@ def test_both_loader_names_at_once() -> None:
 def test_removed_methods_say_what_to_write() -> None:
     assert "Tuner(trainer)" in REMOVED_METHODS["tune"]
     assert all("Write `" in text for text in REMOVED_METHODS.values())
+
+
+def test_loaders_get_today_s_names_and_order():
+    today = {"train_dataloaders": None, "val_dataloaders": 2}
+    loaders, messages = rename_loaders("fit", today, {"train_dataloader": 1}, ["train_dataloaders"])
+    assert list(loaders.items()) == [("train_dataloaders", 1), ("val_dataloaders", 2)]
+    assert len(messages) == 1
+    with pytest.raises(TypeError, match="unexpected keyword arguments \\['modle'\\]. Did you mean 'model'"):
+        rename_loaders("fit", today, {"modle": 1}, ["model"])

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from leyden.errors import MisconfigurationException
-from leyden.runtime.environments import LightningEnvironment, TorchElasticEnvironment, detect_environment
+from leyden.runtime.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    TorchElasticEnvironment,
+    detect_environment,
+)
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host", "MASTER_PORT": "29500"}
 
@@ -39,3 +46,22 @@ def test_asking_for_other_than_was_launched(num_devices: int, num_nodes: int) ->
     environment.validate_settings(num_devices=2, num_nodes=2)
     with pytest.raises(MisconfigurationException, match=r"Accepted: devices=2 and num_nodes=2\. Fix"):
         environment.validate_settings(num_devices, num_nodes)
+
+
+class Cluster(ClusterEnvironment):
+    """A launcher of the user's own, described by its variables."""
+
+    creates_processes_externally = True
+    variables: ClassVar[dict[str, str]] = {"world_size": "NTASKS", "global_rank": "TASK", "local_rank": "TASK"}
+
+
+def test_an_environment_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NTASKS", "4")
+    monkeypatch.setenv("TASK", "2")
+    cluster = Cluster()
+    assert (cluster.world_size(), cluster.global_rank(), cluster.local_rank(), cluster.node_rank()) == (4, 2, 2, 0)
+    assert cluster.local_world_size() is None
+    cluster.validate_settings(num_devices=4, num_nodes=1)
+    cluster.validate_settings(num_devices=2, num_nodes=2)
+    with pytest.raises(MisconfigurationException, match="ask for 2 x 1 processes, but 4 run"):
+        cluster.validate_settings(num_devices=2, num_nodes=1)

@@ -18,13 +18,13 @@ CUDA = torch.cuda.is_available()
 
 @pytest.fixture(autouse=True)
 def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*TorchElasticEnvironment.variables, "LOCAL_WORLD_SIZE"):
+    for name in (*TorchElasticEnvironment.required, "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
 
 
 def launched(monkeypatch: pytest.MonkeyPatch, rank: int, world_size: int) -> None:
     values = (rank, world_size, rank, "127.0.0.1", 29500)
-    for name, value in zip(TorchElasticEnvironment.variables, values, strict=True):
+    for name, value in zip(TorchElasticEnvironment.required, values, strict=True):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world_size))
 
@@ -44,7 +44,6 @@ def test_one_cpu() -> None:
     assert isinstance(runtime.environment, LightningEnvironment)
     assert (runtime.device_ids, runtime.num_devices, runtime.num_nodes) == ((0,), 1, 1)
     assert (runtime.precision.precision, runtime.checkpoint_io) == ("32-true", None)
-    assert (runtime.deterministic, runtime.benchmark, runtime.use_distributed_sampler) == (None, None, True)
 
 
 @pytest.mark.skipif(CUDA or torch.backends.mps.is_available(), reason="has a GPU")
@@ -111,11 +110,6 @@ def test_plugins_take_their_places() -> None:
         ({"precision": 32, "plugins": DoublePrecision()}, ValueError, "DoublePrecision"),
         ({"plugins": [DoublePrecision(), DoublePrecision()]}, MisconfigurationException, "at most one each"),
         ({"plugins": "ddp_sharded"}, MisconfigurationException, "`plugins` got 'ddp_sharded'"),
-        ({"sync_batchnorm": "yes"}, ValueError, "`sync_batchnorm` got 'yes'"),
-        ({"deterministic": "yes"}, ValueError, "`deterministic` got 'yes' .* True or False or 'warn' or None"),
-        ({"deterministic": 1}, ValueError, "`deterministic` got 1"),
-        ({"benchmark": "warn"}, ValueError, "`benchmark` got 'warn'"),
-        ({"use_distributed_sampler": None}, ValueError, "`use_distributed_sampler` got None"),
     ],
 )
 def test_one_mistake_has_its_own_type(arguments: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -126,9 +120,9 @@ def test_one_mistake_has_its_own_type(arguments: dict[str, Any], error: type[Exc
 
 def test_all_mistakes_come_at_once() -> None:
     with pytest.raises(ConfigurationErrors) as caught:
-        resolve(accelerator="cpuu", devices=True, num_nodes=0, strategy="dpp", precision="fp15", deterministic="yes")
+        resolve(accelerator="cpuu", devices=True, num_nodes=0, strategy="dpp", precision="fp15")
     named = [str(error).split("`")[1] for error in caught.value.errors]
-    assert named == ["accelerator", "devices", "num_nodes", "strategy", "precision", "deterministic"]
+    assert named == ["accelerator", "devices", "num_nodes", "strategy", "precision"]
 
 
 def test_a_launcher_decides_devices_and_strategy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leyden.utils.optional import available, require
+from leyden.utils.optional import require
 
 
 @pytest.fixture
@@ -37,18 +37,3 @@ def test_module_whose_import_fails_says_why(packages: Path, name: str, reason: s
     with pytest.raises(ImportError, match=reason) as caught:
         require(name, "report")
     assert caught.value.__cause__ is not None
-
-
-def test_available_imports_nothing(packages: Path) -> None:
-    assert available("leyden_broken")
-    assert available("leyden_broken.part")
-    assert "leyden_broken" not in sys.modules
-
-
-def test_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not available("no_such_module")
-    assert not available("no_such_module.part")
-    assert not available("json.decoder.part")
-    assert not available("")
-    monkeypatch.setitem(sys.modules, "leyden_blocked", None)
-    assert not available("leyden_blocked")

@@ -10,6 +10,7 @@ import pytest
 from leyden.errors import LightningDeprecationWarning, PossibleUserWarning
 from leyden.utils import rank as module
 from leyden.utils.rank import (
+    announce,
     rank,
     rank_prefixed_message,
     rank_zero_debug,
@@ -81,7 +82,8 @@ def test_messages_appear_on_rank_zero_only(caplog: pytest.LogCaptureFixture) -> 
         rank_zero_debug("detail")
         rank_zero_only.rank = 1
         rank_zero_info("hidden")
-    assert caplog.messages == ["value 3", "detail"]
+        announce("from rank 1")
+    assert caplog.messages == ["value 3", "detail", "from rank 1"]
 
 
 def test_warnings_name_the_callers_line() -> None:
@@ -104,13 +106,14 @@ def test_prefix() -> None:
     assert rank_prefixed_message("m", None) == "m"
 
 
-def test_script_without_logging_set_up_sees_messages_and_import_adds_no_handler() -> None:
+def test_a_script_without_logging_set_up_sees_messages_and_gets_no_handler() -> None:
     code = (
         "import logging\n"
-        f"from {module.__name__} import log, rank_zero_debug, rank_zero_info\n"
-        "assert not log.handlers and log.level == logging.NOTSET\n"
-        "rank_zero_info('shown'); rank_zero_info('once more'); rank_zero_debug('not shown')\n"
-        "assert not logging.getLogger().handlers\n"
+        f"from {module.__name__} import announce, log, rank_zero_debug, rank_zero_info\n"
+        "rank_zero_info('shown'); rank_zero_info('%d times', 2); rank_zero_debug('not shown')\n"
+        "announce('on every rank')\n"
+        "log.setLevel(logging.ERROR); rank_zero_info('silenced')\n"
+        "assert not log.handlers and not logging.getLogger().handlers\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stderr.splitlines() == ["shown", "once more"]
+    assert result.stderr.splitlines() == ["shown", "2 times", "on every rank"]

@@ -50,7 +50,7 @@ def test_no_seed_anywhere_is_zero_with_a_warning() -> None:
     assert record[0].filename == __file__
 
 
-@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "x", float("nan")])
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True, "x", "", float("nan")])
 def test_bad_seed(seed: object) -> None:
     before = torch.get_rng_state()
     with pytest.raises(ValueError, match="`seed` got"):

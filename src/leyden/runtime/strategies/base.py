@@ -14,7 +14,7 @@ from leyden.runtime.environments import ClusterEnvironment
 
 
 class Strategy(ABC):
-    """Places a module on its device and carries what its ranks say to each other.
+    """Places a module on its device and carries what its ranks say to each other; the base answers for one process.
 
     The order of calls: :meth:`configure` once; for each run :meth:`setup_environment`, :meth:`model_to_device`,
     :meth:`wrap` when it trains, then :meth:`step` for each step method it will call, and :meth:`teardown`.
@@ -29,7 +29,7 @@ class Strategy(ABC):
         module: The user's module, from :meth:`model_to_device` to :meth:`teardown`.
     """
 
-    root_device: torch.device
+    root_device: torch.device = torch.device("cpu")
     global_rank: int = 0
     local_rank: int = 0
     node_rank: int = 0
@@ -77,9 +77,9 @@ class Strategy(ABC):
         """
         return module
 
-    def step(self, name: str) -> Callable[..., Any]:
-        """Return the module's method ``name`` as the loop calls it, looked up once per stage."""
-        method: Callable[..., Any] = getattr(self.module, name)
+    def step(self, name: str, own: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """Return the module's method ``name``, or ``own`` in its place, as the loop calls it; asked once per stage."""
+        method: Callable[..., Any] = own or getattr(self.module, name)
         return method
 
     def block_backward_sync(self) -> AbstractContextManager[Any]:
@@ -92,7 +92,6 @@ class Strategy(ABC):
     def sync_buffers(self) -> None:
         """Give every rank the buffers of rank 0 (BatchNorm's statistics), before evaluation."""
 
-    @abstractmethod
     def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
         """Return ``tensor`` reduced over the ranks; the argument is left as it was.
 
@@ -101,8 +100,8 @@ class Strategy(ABC):
             group: The process group; all ranks by default.
             reduce_op: "mean" (or "avg"), "sum", "min", "max", "product" or a ``torch.distributed.ReduceOp``.
         """
+        return tensor
 
-    @abstractmethod
     def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
         """Return the ranks' tensors stacked along a new first dimension; with one process ``tensor`` itself.
 
@@ -111,18 +110,18 @@ class Strategy(ABC):
             group: The process group; all ranks by default.
             sync_grads: Let gradients flow back to the rank that a slice came from.
         """
+        return tensor
 
-    @abstractmethod
     def broadcast(self, obj: Any, src: int = 0) -> Any:
         """Return the object that rank ``src`` holds; it is pickled on its way."""
+        return obj
 
-    @abstractmethod
     def barrier(self, name: str | None = None) -> None:
         """Wait until every rank is here."""
 
-    @abstractmethod
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
         """Return whether all ranks (``all=True``) or any rank decided yes."""
+        return decision
 
     def teardown(self) -> None:
         """End a run: release the module and bring it back to the CPU."""

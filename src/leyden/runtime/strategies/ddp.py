@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import inspect
-import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -30,9 +30,6 @@ class DDPStrategy(Strategy):
     Args:
         process_group_backend: "nccl", "gloo", ...; by default nccl on CUDA and gloo on the CPU.
         timeout: How long a collective waits for the other ranks.
-        ddp_comm_hook: Reduces gradient buckets instead of the plain average.
-        ddp_comm_state: The first argument of ``ddp_comm_hook``.
-        ddp_comm_wrapper: Applied to ``ddp_comm_hook``.
         **kwargs: Arguments of ``DistributedDataParallel``, such as ``find_unused_parameters=True``.
 
     Raises:
@@ -40,39 +37,19 @@ class DDPStrategy(Strategy):
     """
 
     def __init__(
-        self,
-        *,
-        process_group_backend: str | None = None,
-        timeout: timedelta = timedelta(minutes=30),
-        ddp_comm_hook: Callable[..., Any] | None = None,
-        ddp_comm_state: object | None = None,
-        ddp_comm_wrapper: Callable[..., Any] | None = None,
-        **kwargs: Any,
+        self, *, process_group_backend: str | None = None, timeout: timedelta = timedelta(minutes=30), **kwargs: Any
     ) -> None:
-        accepted = [name for name in inspect.signature(DistributedDataParallel).parameters if name not in _OURS]
-        for name in kwargs:
-            if name not in accepted:
-                raise TypeError(f"DDPStrategy() has no argument {name!r}.{nearest(name, accepted)}")
+        accepted = inspect.signature(DistributedDataParallel).parameters.keys() - _OURS
+        for name in kwargs.keys() - accepted:
+            raise TypeError(f"DDPStrategy() has no argument {name!r}.{nearest(name, accepted)}")
         self.process_group_backend = process_group_backend
         self.timeout = timeout
-        self.root_device = torch.device("cpu")
-        self._comm_hook = ddp_comm_wrapper(ddp_comm_hook) if ddp_comm_wrapper and ddp_comm_hook else ddp_comm_hook
-        self._comm_state = ddp_comm_state
         self._kwargs = kwargs
-        self._environment: ClusterEnvironment | None = None
         self._wrapped: DistributedDataParallel | None = None
 
     def configure(self, devices: Sequence[torch.device], environment: ClusterEnvironment, num_nodes: int) -> None:
         if devices[0].type == "mps":
             raise ValueError(bad_value("strategy", "ddp", "'single_device' on MPS", "write strategy='auto'"))
-        if len(devices) * num_nodes > 1 and not environment.creates_processes_externally:
-            nodes = f"--nnodes={num_nodes} " if num_nodes > 1 else ""
-            script = sys.argv[0] if sys.argv[0].endswith(".py") else "SCRIPT.py"
-            line = f"torchrun {nodes}--nproc-per-node={len(devices)} {script}"
-            raise MisconfigurationException(
-                f"`devices` and `num_nodes` ask for {len(devices)} x {num_nodes} processes, but no launcher has started "
-                f"them. Accepted: one process, or a script run by a launcher. Fix: run `{line}`, or write devices=1."
-            )
         environment.validate_settings(len(devices), num_nodes)
         if self.sync_batchnorm and devices[0].type == "cpu" and environment.world_size() > 1:
             raise MisconfigurationException(bad_value("sync_batchnorm", True, "False on CPUs", "leave it out"))
@@ -85,19 +62,11 @@ class DDPStrategy(Strategy):
         """Make the process group, unless there is one; it stays for later runs and ends with the program."""
         if dist.is_initialized():
             return
-        environment = self._environment
-        assert environment is not None, "configure() comes first"
-        backend = self.process_group_backend or dist.get_default_backend_for_device(self.root_device)
-        store = None
-        if environment.creates_processes_externally:
-            os.environ.setdefault("MASTER_ADDR", environment.main_address)
-            os.environ.setdefault("MASTER_PORT", str(environment.main_port))
-        else:
-            store = dist.HashStore()  # type: ignore[attr-defined]  # alone: no port is needed
+        host = self._environment.main_address
         dist.init_process_group(
-            backend,
+            self.process_group_backend or dist.get_default_backend_for_device(self.root_device),
+            init_method=f"tcp://{f'[{host}]' if ':' in host else host}:{self._environment.main_port}",
             timeout=self.timeout,
-            store=store,
             rank=self.global_rank,
             world_size=self.world_size,
             device_id=self.root_device if self.root_device.type == "cuda" else None,
@@ -112,15 +81,13 @@ class DDPStrategy(Strategy):
             _broadcast_tensors([*module.parameters(), *module.buffers()])
             return module
         self._wrapped = DistributedDataParallel(_Steps(module), **self._kwargs)
-        if self._comm_hook is not None:
-            self._wrapped.register_comm_hook(self._comm_state, self._comm_hook)
         return self._wrapped
 
-    def step(self, name: str) -> Callable[..., Any]:
+    def step(self, name: str, own: Callable[..., Any] | None = None) -> Callable[..., Any]:
         # Only training reduces gradients. Evaluation through DDP would wait for ranks that have no batch left.
         if name == "training_step" and self._wrapped is not None:
-            return functools.partial(self._wrapped, name)
-        return super().step(name)
+            return functools.partial(self._wrapped, own or name)
+        return super().step(name, own)
 
     def block_backward_sync(self) -> AbstractContextManager[Any]:
         return super().block_backward_sync() if self._wrapped is None else self._wrapped.no_sync()
@@ -151,10 +118,8 @@ class DDPStrategy(Strategy):
     def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
         if not self.is_distributed:
             return tensor
-        tensor = tensor.to(self.root_device).contiguous()
-        if sync_grads:
-            return _AllGather.apply(tensor, group)  # type: ignore[no-untyped-call, no-any-return]
-        return _gather(tensor.detach(), group)
+        tensor = (tensor if sync_grads else tensor.detach()).to(self.root_device).contiguous()
+        return _AllGather.apply(tensor, group)  # type: ignore[no-untyped-call, no-any-return]
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
         box = [obj]
@@ -174,21 +139,24 @@ class DDPStrategy(Strategy):
 
 
 class _Steps(nn.Module):
-    """What DDP wraps: forward runs the named method of the user's module, so every step passes DDP's own forward."""
+    """What DDP wraps: forward runs a step (the user's module's, by name), so every step passes DDP's own forward."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self.module, method)(*args, **kwargs)
+    def forward(self, step: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        method = getattr(self.module, step) if isinstance(step, str) else step
+        return method(*args, **kwargs)
 
 
 class _AllGather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, group: Any) -> Tensor:
         ctx.group = group
-        return _gather(tensor, group)
+        parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
+        dist.all_gather(parts, tensor, group)
+        return torch.stack(parts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -205,12 +173,6 @@ def _broadcast_tensors(tensors: list[Tensor]) -> None:
         tensor.copy_(packed)
 
 
-def _gather(tensor: Tensor, group: Any) -> Tensor:
-    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
-    dist.all_gather(parts, tensor, group)
-    return torch.stack(parts)
-
-
 def _operation(reduce_op: Any) -> Any:
     names = ("mean", "avg", "sum", "min", "max", "product")
     if isinstance(reduce_op, str) and reduce_op not in names:
@@ -219,6 +181,11 @@ def _operation(reduce_op: Any) -> Any:
 
 
 def destroy_process_group() -> None:
-    """End the connection to the other processes, if there is one."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+    """End the connection to the other processes, if there is one; the first, which holds the store, leaves last."""
+    if not dist.is_initialized():
+        return
+    gc.collect()  # wrappers of past runs hold on to the group, whose threads must not outlive the interpreter
+    if dist.get_backend() == "gloo" and not hasattr(sys, "last_type"):  # the others are at their end too
+        with suppress(RuntimeError):
+            dist.monitored_barrier(timeout=timedelta(seconds=5))
+    dist.destroy_process_group()

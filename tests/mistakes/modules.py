@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import leyden as pl
-from leyden.errors import MisconfigurationException
+from leyden.errors import MisconfigurationException, PossibleUserWarning
 from mistakes.kit import Bare, Model, doubtful, fit, loader, mistake, trainer
 
 
@@ -58,7 +58,7 @@ def misspelt_training_step():
     fit(Typo())
 
 
-@mistake(MisconfigurationException, "`Typo.validaton_step`", "`validation_step`", "[Rr]ename")
+@doubtful(PossibleUserWarning, "`Typo.validaton_step`", "`validation_step`", "[Rr]ename")
 def misspelt_validation_step():
     class Typo(Model):
         validation_step = pl.LightningModule.validation_step
@@ -69,7 +69,7 @@ def misspelt_validation_step():
     fit(Typo())
 
 
-@mistake(MisconfigurationException, "`Typo.on_train_epoch_edn`", "`on_train_epoch_end`")
+@doubtful(PossibleUserWarning, "`Typo.on_train_epoch_edn`", "`on_train_epoch_end`")
 def swapped_letters_in_a_hook():
     class Typo(Model):
         def on_train_epoch_edn(self):
@@ -78,7 +78,7 @@ def swapped_letters_in_a_hook():
     fit(Typo())
 
 
-@mistake(MisconfigurationException, "`Typo.on_train_epoch_ends`", "`on_train_epoch_end`")
+@doubtful(PossibleUserWarning, "`Typo.on_train_epoch_ends`", "`on_train_epoch_end`")
 def misspelt_hook_of_a_callback():
     class Typo(pl.Callback):
         def on_train_epoch_ends(self, trainer, pl_module):

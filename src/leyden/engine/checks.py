@@ -11,10 +11,11 @@ from leyden.core.supervised import is_supervised, name_of
 from leyden.data.combined import CombinedLoader
 from leyden.engine.config import raise_all
 from leyden.engine.loading import check_leaves, several_loaders, takes_loader
-from leyden.engine.signatures import check_hooks
+from leyden.engine.signatures import misspelt_hooks, uncallable_hooks
 from leyden.engine.states import RunningStage, TrainerFn
 from leyden.errors import MisconfigurationException, PossibleUserWarning
 from leyden.utils.overrides import is_overridden
+from leyden.utils.rank import rank_zero_warn
 
 if TYPE_CHECKING:
     from leyden.engine.run import Run
@@ -32,9 +33,15 @@ WITHOUT_EFFECT_IN_MANUAL = {
 
 
 def check_run(run: Run) -> None:
-    """Raise one error with everything about module, data and arguments that cannot work."""
+    """Raise one error with everything about module, data and arguments that cannot work.
+
+    A method whose name is almost a hook's may be meant: alone it is a warning, beside an error it explains that.
+    """
     check = check_fit if run.fn is TrainerFn.FITTING else check_evaluation
-    raise_all([*check(run), *check_hooks(run)])
+    errors, hints = [*check(run), *uncallable_hooks(run)], [*misspelt_hooks(run)]
+    raise_all(errors and errors + hints)
+    for hint in hints:
+        rank_zero_warn(str(hint), 4, PossibleUserWarning)
 
 
 def check_constructed(kind: str, model: Any) -> None:

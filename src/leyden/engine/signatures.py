@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leyden.core.callback import Callback
 from leyden.core.datamodule import LightningDataModule
-from leyden.core.hooks import HOOKS, overridden
+from leyden.core.hooks import HOOKS, Hook, overridden
 from leyden.core.module import LightningModule
 from leyden.errors import MisconfigurationException
 
@@ -23,19 +23,29 @@ STEPS["training_step"] = "batch, batch_idx"
 PLAIN_WORDS = {"backward", "state_dict", "load_state_dict"}
 
 
-def check_hooks(run: Run) -> Iterator[Exception]:
-    """Every misspelt or uncallable hook of the module, the data module and the callbacks."""
+def owners_of_hooks(run: Run) -> Iterator[tuple[Any, type, list[Hook]]]:
+    """The module, the data module and the callbacks, each with its base class and the hooks it may define."""
     owners: list[tuple[Any, type, str]] = [
         (run.module, LightningModule, "m"),
         (run.datamodule, LightningDataModule, "d"),
     ]
     owners += [(callback, Callback, "c") for callback in run.callbacks]
     for owner, base, letter in owners:
-        hooks = [hook for hook in HOOKS.values() if letter in hook.owners]
-        yield from misspelt(owner, base, [hook.name for hook in hooks if hook.name not in PLAIN_WORDS])
+        yield owner, base, [hook for hook in HOOKS.values() if letter in hook.owners]
+
+
+def uncallable_hooks(run: Run) -> Iterator[Exception]:
+    """Every hook and step that cannot be called."""
+    for owner, base, hooks in owners_of_hooks(run):
         for hook in hooks:
             if hook.dispatched or hook.name in STEPS:
                 yield from uncallable(owner, base, hook.name)
+
+
+def misspelt_hooks(run: Run) -> Iterator[Exception]:
+    """Every method whose name is almost a hook's."""
+    for owner, base, hooks in owners_of_hooks(run):
+        yield from misspelt(owner, base, [hook.name for hook in hooks if hook.name not in PLAIN_WORDS])
 
 
 def misspelt(owner: Any, base: type, names: list[str]) -> Iterator[Exception]:

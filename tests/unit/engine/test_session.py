@@ -13,9 +13,36 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 import leyden as pl
-from helpers_fit import Regression, loader, trainer
+from helpers_fit import loader
+from helpers_fit import trainer as quiet
 from leyden.callbacks import EarlyStopping, ModelCheckpoint, ModelSummary
 from leyden.core.logger import Logger
+
+
+def trainer(**arguments: Any) -> pl.Trainer:
+    return quiet(**({"log_every_n_steps": 1} | arguments))
+
+
+class Regression(pl.LightningModule):
+    """Every step, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+
+    def forward(self, batch: Any) -> torch.Tensor:
+        return self.layer(batch)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return torch.nn.functional.mse_loss(self(batch[0]), batch[1])
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log_dict({"x": 0.0, "y": 0.0})
+
+    def test_step(self, batch: Any, batch_idx: int) -> None: ...
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 class Recorder(pl.Callback):
@@ -74,7 +101,7 @@ FIT = ["setup fit", "on_fit_start"]
 def test_a_fit_is_set_up_and_torn_down() -> None:
     recorder, logger = Recorder(), ListLogger()
     trainer_ = trainer(callbacks=[recorder], logger=logger)
-    trainer_.fit(Regression(), loader())
+    trainer_.fit(Regression(), loader(), loader())
     assert recorder.events == [*FIT, "on_fit_end", "teardown fit"]
     assert logger.ended == ["success"]
     assert trainer_.state.finished
@@ -91,7 +118,7 @@ def test_an_exception_is_told_to_all_and_everything_is_torn_down(hook: str, befo
     logger = ListLogger()
     trainer_ = trainer(callbacks=[first, failing, last], logger=logger)
     with pytest.raises(ValueError, match="the first") as raised:
-        trainer_.fit(Regression(), loader())
+        trainer_.fit(Regression(), loader(), loader())
     assert raised.value is error
     assert failing.events == [*before, "on_exception ValueError", "teardown fit"]
     assert first.events == [*FIT, "on_exception ValueError", "teardown fit"]
@@ -108,7 +135,7 @@ def test_errors_of_the_clean_up_become_notes_and_stop_nobody_else() -> None:
     }
     failing, other = Recorder(fails=fails), Recorder()
     with pytest.raises(ValueError, match="first") as raised:
-        trainer(callbacks=[failing, other]).fit(Regression(), loader())
+        trainer(callbacks=[failing, other]).fit(Regression(), loader(), loader())
     assert raised.value.__notes__ == ["While cleaning up: KeyError: 'second'", "While cleaning up: OSError: third"]
     assert other.events[-2:] == ["on_exception ValueError", "teardown fit"]
 
@@ -116,7 +143,7 @@ def test_errors_of_the_clean_up_become_notes_and_stop_nobody_else() -> None:
 def test_an_error_in_teardown_is_raised_and_each_teardown_runs_once() -> None:
     first, failing, last = Recorder(), Recorder(fails={"teardown": OSError("full")}), Recorder()
     with pytest.raises(OSError, match="full"):
-        trainer(callbacks=[first, failing, last]).fit(Regression(), loader())
+        trainer(callbacks=[first, failing, last]).fit(Regression(), loader(), loader())
     assert [recorder.events.count("teardown fit") for recorder in (first, failing, last)] == [1, 1, 1]
 
 
@@ -127,13 +154,13 @@ def test_nothing_is_torn_down_that_was_not_set_up() -> None:
 
     recorder = Recorder()
     with pytest.raises(OSError, match="no network"):
-        trainer(callbacks=[recorder]).fit(Unprepared(), loader())
+        trainer(callbacks=[recorder]).fit(Unprepared(), loader(), loader())
     assert recorder.events == ["on_exception OSError"]
 
 
 def test_the_module_is_of_use_afterwards() -> None:
     module, recorder = Regression(), Recorder()
-    trainer(callbacks=[recorder]).fit(module, loader())
+    trainer(callbacks=[recorder]).fit(module, loader(), loader())
     with pytest.warns(UserWarning, match="no Trainer runs this module"):
         module.log("late", 1.0)
     with pytest.raises(RuntimeError, match="outside a run"):
@@ -177,7 +204,7 @@ class PatientStopping(EarlyStopping):
 
 
 def stopping(patience: int, kind: type[EarlyStopping] = EarlyStopping) -> EarlyStopping:
-    return kind("x", patience=patience, strict=False, check_on_train_epoch_end=False)
+    return kind("x", patience=patience)
 
 
 @pytest.mark.parametrize(("given", "own"), [(EarlyStopping, EarlyStopping), (PatientStopping, EarlyStopping)])
@@ -185,14 +212,14 @@ def test_the_modules_callback_replaces_one_of_its_kind(given: Any, own: Any) -> 
     for one, other in ((given, own), (own, given)):
         trainer_ = trainer(callbacks=[stopping(1, one), Recorder()])
         callback = stopping(7, other)
-        trainer_.fit(Bringing(callback), loader())
+        trainer_.fit(Bringing(callback), loader(), loader())
         assert trainer_.early_stopping_callbacks == [callback]
         assert [type(c) for c in trainer_.callbacks] == [Recorder, other]
 
 
 def test_checkpoints_come_last_also_those_of_the_module(tmp_path: Path) -> None:
     trainer_ = trainer(callbacks=[Recorder()], enable_checkpointing=True)
-    trainer_.fit(Bringing(ModelCheckpoint(tmp_path / "own"), Recorder("two"), ModelSummary()), loader())
+    trainer_.fit(Bringing(ModelCheckpoint(tmp_path / "own"), Recorder("two"), ModelSummary()), loader(), loader())
     assert [type(callback) for callback in trainer_.callbacks] == [Recorder, ModelSummary, ModelCheckpoint]
     assert trainer_.checkpoint_callback.dirpath == str(tmp_path / "own")
 
@@ -200,10 +227,10 @@ def test_checkpoints_come_last_also_those_of_the_module(tmp_path: Path) -> None:
 def test_a_single_callback_may_be_returned_and_a_class_may_not() -> None:
     module, recorder = Bringing(), Recorder()
     module.configure_callbacks = lambda: recorder  # type: ignore[method-assign]
-    trainer().fit(module, loader())
+    trainer().fit(module, loader(), loader())
     assert recorder.events == [*FIT, "on_fit_end", "teardown fit"]
     with pytest.raises(TypeError, match="Callback instances, not classes"):
-        trainer().fit(Bringing(Recorder), loader())
+        trainer().fit(Bringing(Recorder), loader(), loader())
 
 
 def test_two_callbacks_with_one_state_key_are_refused() -> None:
@@ -212,10 +239,11 @@ def test_two_callbacks_with_one_state_key_are_refused() -> None:
             return {"a": 1}
 
     with pytest.raises(RuntimeError, match="under the key '.*Stateful'"):
-        trainer(callbacks=[Stateful(), Stateful()]).fit(Regression(), loader())
-    trainer(callbacks=[Recorder(), Recorder()]).fit(Regression(), loader())  # without a state there is no conflict
-    both = [stopping(1), EarlyStopping("y", strict=False, check_on_train_epoch_end=False)]
-    trainer(callbacks=both).fit(Regression(), loader())
+        trainer(callbacks=[Stateful(), Stateful()]).fit(Regression(), loader(), loader())
+    without_state = [Recorder(), Recorder()]
+    trainer(callbacks=without_state).fit(Regression(), loader(), loader())
+    both = [stopping(1), EarlyStopping("y")]
+    trainer(callbacks=both).fit(Regression(), loader(), loader())
 
 
 # -- model, optimizers, hyper-parameters ------------------------------------------------------------------------------
@@ -229,7 +257,7 @@ def test_configure_model_is_called_in_every_stage() -> None:
             self.calls_of_it += 1
 
     module, trainer_ = Late(), trainer()
-    trainer_.fit(module, loader())
+    trainer_.fit(module, loader(), loader())
     trainer_.validate(module, loader(), verbose=False)
     trainer_.test(module, loader(), verbose=False)
     trainer_.predict(module, DataLoader(torch.zeros(2, 2)))
@@ -249,9 +277,11 @@ def test_a_scheduler_without_state_is_announced() -> None:
 
     trainer_ = trainer(enable_checkpointing=True)
     with pytest.warns(UserWarning, match="Own has no `state_dict`"):
-        trainer_.fit(Scheduled(), loader())
+        trainer_.fit(Scheduled(), loader(), loader())
     with pytest.warns(UserWarning, match="Own has no `state_dict`"):
-        trainer(max_epochs=2).fit(Scheduled(), loader(), ckpt_path=trainer_.checkpoint_callback.best_model_path)
+        trainer(max_epochs=2, enable_checkpointing=True).fit(
+            Scheduled(), loader(), loader(), ckpt_path=trainer_.checkpoint_callback.best_model_path
+        )
 
 
 class Configured(Regression):
@@ -266,6 +296,9 @@ class Data(pl.LightningDataModule):
         self.save_hyperparameters()
 
     def train_dataloader(self) -> Any:
+        return loader()
+
+    def val_dataloader(self) -> Any:
         return loader()
 
 
@@ -301,7 +334,7 @@ def test_an_interrupt_ends_a_script_with_130(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delattr(sys, "ps1", raising=False)
     recorder = Recorder()
     with pytest.raises(SystemExit) as left:
-        trainer(callbacks=[recorder]).fit(Interrupting(), loader())
+        trainer(callbacks=[recorder]).fit(Interrupting(), loader(), loader())
     assert left.value.code == 130
     assert recorder.events == [*FIT, "on_exception KeyboardInterrupt", "teardown fit"]
 
@@ -310,7 +343,7 @@ def test_an_interrupt_returns_to_the_prompt(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     recorder = Recorder()
     trainer_ = trainer(callbacks=[recorder])
-    trainer_.fit(Interrupting(), loader())
+    trainer_.fit(Interrupting(), loader(), loader())
     assert trainer_.interrupted
     assert recorder.events == [*FIT, "on_exception KeyboardInterrupt", "teardown fit"]
     assert trainer_.predict(Interrupting(), DataLoader(Subset(torch.zeros(2, 2), [0]))) is not None

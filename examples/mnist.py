@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 from idx import find_idx, read_idx
-from torch import Tensor, nn
+from lenet import LenetSystem
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset, random_split
 
 import leyden as pl
@@ -24,64 +25,6 @@ FILES = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 MEAN, DEVIATION = 0.1307, 0.3081  # of the pixels of the training images
-
-
-class LeNet(nn.Sequential):
-    """The classic network: images of shape (batch, 1, 28, 28) in, logits of shape (batch, 10) out."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Conv2d(1, 6, kernel_size=5, padding=2),  # 28x28 stays 28x28, so that 16 maps of 5x5 are left at the end
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(6, 16, kernel_size=5),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(16 * 5 * 5, 120),
-            nn.ReLU(),
-            nn.Linear(120, 84),
-            nn.ReLU(),
-            nn.Linear(84, 10),
-        )
-
-
-class DigitClassifier(pl.LightningModule):
-    """LeNet with cross-entropy and Adam.
-
-    Args:
-        learning_rate: Of Adam.
-    """
-
-    def __init__(self, learning_rate: float = 1e-3) -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        self.learning_rate = learning_rate
-        self.network = LeNet()
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(images)
-
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        return self.score(batch, "train")
-
-    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        self.score(batch, "val")
-
-    def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        self.score(batch, "test")
-
-    def score(self, batch: list[Tensor], stage: str) -> Tensor:
-        """Log loss and accuracy of a batch, and return the loss."""
-        images, labels = batch
-        logits = self(images)
-        loss = nn.functional.cross_entropy(logits, labels)
-        accuracy = (logits.argmax(dim=-1) == labels).float().mean()
-        self.log_dict({f"{stage}_loss": loss, f"{stage}_acc": accuracy}, prog_bar=True)
-        return loss
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
 
 
 class MnistData(pl.LightningDataModule):
@@ -161,7 +104,7 @@ def main() -> int:
     best = ModelCheckpoint(monitor="val_acc", mode="max")
     trainer = pl.Trainer(max_epochs=arguments.epochs, default_root_dir=arguments.output, callbacks=[best])
     data = MnistData(arguments.data, arguments.batch_size)
-    trainer.fit(DigitClassifier(), datamodule=data)
+    trainer.fit(LenetSystem(learning_rate=1e-3), datamodule=data)
     (scores,) = trainer.test(datamodule=data, ckpt_path="best")
     print(f"test accuracy {scores['test_acc']:.4f}, best checkpoint {best.best_model_path}")
     return 0

@@ -6,6 +6,7 @@ samples, the open accumulation window, what was logged in the running epoch, wha
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from leyden.core.optimizers import move_optimizer_state
 from leyden.engine.run import Phase, Progress, Window
 from leyden.engine.states import RunningStage
 from leyden.errors import CheckpointError, MisconfigurationException, PossibleUserWarning
-from leyden.utils.files import filesystem, is_local, local_path
+from leyden.utils.files import filesystem
 from leyden.utils.seed import capture_rng, restore_rng
 from leyden.utils.tree import move_to_device
 
@@ -51,7 +52,7 @@ def save(run: Run, path: Any, weights_only: bool = False) -> None:
 def supersede(run: Run, path: Any) -> None:
     """Remove the file that a signal had asked for: a regular one, written and verified, has taken its place."""
     interrupted, run.signal_checkpoint = run.signal_checkpoint, None
-    if interrupted is None or absolute(path) == absolute(interrupted):
+    if interrupted is None or os.path.realpath(path) == os.path.realpath(interrupted):
         return
     if run.runtime.checkpoint_io is not None:
         run.runtime.checkpoint_io.remove_checkpoint(interrupted)
@@ -59,11 +60,6 @@ def supersede(run: Run, path: Any) -> None:
         store, name = filesystem(interrupted)
         if store.exists(name):
             store.rm_file(name)
-
-
-def absolute(path: Any) -> str:
-    """A local path with links resolved, to compare it with another; a URL as it is."""
-    return str(local_path(path).resolve()) if is_local(path) else str(path)
 
 
 def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
@@ -83,7 +79,9 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
         states = ((callback.state_key, callback.state_dict()) for callback in run.callbacks)
         checkpoint[schema.CALLBACKS] = {key: state for key, state in states if state}
         checkpoint[schema.OPTIMIZER_STATES] = [optimizer.state_dict() for optimizer in run.optimizers]
-        checkpoint[schema.LR_SCHEDULERS] = [state_of(config.scheduler) for config in run.schedulers]
+        checkpoint[schema.LR_SCHEDULERS] = [
+            getattr(config.scheduler, "state_dict", dict)() for config in run.schedulers
+        ]
         if run.precision.scaler is not None:
             checkpoint[schema.MIXED_PRECISION] = run.precision.state_dict()
         checkpoint[schema.RUN] = exact_state(run)
@@ -101,11 +99,6 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
     return checkpoint
 
 
-def state_of(scheduler: Any) -> dict[str, Any]:
-    """A scheduler's state; one of the user's own may have none."""
-    return dict(scheduler.state_dict()) if hasattr(scheduler, "state_dict") else {}
-
-
 def exact_state(run: Run) -> dict[str, Any]:
     """What Lightning's format lacks: everything that decides the bits of the steps to come."""
     own, strategy = state_of_process(run), run.strategy
@@ -118,14 +111,14 @@ def exact_state(run: Run) -> dict[str, Any]:
         "world_size": size,
         "threads": torch.get_num_threads(),
         "should_stop": run.should_stop,
-        "since_validation": time.monotonic() - run.last_validation,
+        "since_validation": time.monotonic() - run.last_validation if run.last_validation else 0.0,
     }
 
 
 def state_of_process(run: Run) -> dict[str, Any]:
     """What differs between the processes of a run."""
     results = getattr(run, "train_results", None)
-    window, metrics = run.window, run.metrics
+    window = run.window
     # In manual optimization only the module knows which gradients it still needs.
     open_window = bool(window.weights) or not run.module.automatic_optimization
     gradients = {name: p.grad for name, p in run.module.named_parameters() if p.grad is not None and open_window}
@@ -134,9 +127,14 @@ def state_of_process(run: Run) -> dict[str, Any]:
         "order": run.train.stream.state_dict() if run.train is not None else None,
         "window": {"size": window.size, "weights": list(window.weights), "gradients": gradients},
         "results": results.state_dict() if results is not None else [],
-        "metrics": {"callback": dict(metrics.callback), "logged": dict(metrics.logged), "bar": dict(metrics.bar)},
+        "metrics": copies_of(vars(run.metrics)),
         "torchmetrics": {path: _metric_state(metric) for path, metric in _torchmetrics(run.module)},
     }
+
+
+def copies_of(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists or dicts by name, each copied."""
+    return {name: value.copy() for name, value in named.items()}
 
 
 def switches(module: nn.Module) -> dict[str, dict[str, bool]]:
@@ -173,10 +171,8 @@ def _metric_state(metric: Any) -> dict[str, Any]:
 
 def _set_metric(metric: Any, saved: Mapping[str, Any]) -> None:
     for name, value in saved["state"].items():  # copied: the metrics of a collection were saved with shared tensors
-        tensors = [
-            tensor.detach().to(metric.device, copy=True) for tensor in (value if isinstance(value, list) else [value])
-        ]
-        setattr(metric, name, tensors if isinstance(value, list) else tensors[0])
+        copies = [t.detach().to(metric.device, copy=True) for t in (value if isinstance(value, list) else [value])]
+        setattr(metric, name, copies if isinstance(value, list) else copies[0])
     vars(metric).update(saved["counts"], _computed=None)
 
 
@@ -388,12 +384,8 @@ def _restore(run: Run, own: Mapping[str, Any]) -> None:
 
 def before_validation(run: Run) -> dict[str, Any]:
     """What validation changes, as it is before; weights, optimizers and order stay as they are."""
-    metrics, counts = run.metrics, run.progress.validations
-    return {
-        "rng": capture_rng(),
-        "metrics": {"callback": dict(metrics.callback), "logged": dict(metrics.logged), "bar": dict(metrics.bar)},
-        "validations": {key: list(value) for key, value in counts.items()},
-    }
+    metrics, counts = copies_of(vars(run.metrics)), copies_of(run.progress.validations)
+    return {"rng": capture_rng(), "metrics": metrics, "validations": counts}
 
 
 def undo_validation(run: Run, before: Mapping[str, Any]) -> None:

@@ -143,6 +143,9 @@ class Unfreezing(Net):
         self.register_buffer("temperature", torch.ones(()))
         self.second.requires_grad_(False)
 
+    def on_train_start(self) -> None:
+        self.log("once", torch.rand(()))
+
     def on_train_epoch_start(self) -> None:
         self.temperature.mul_(0.9)
         self.log("started", torch.rand(()))

@@ -265,7 +265,8 @@ class Results:
         ]
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
-        """Take back :meth:`state_dict`."""
+        """Take back :meth:`state_dict`, instead of what was logged so far."""
+        self.slots.clear()
         for entry in state:
             self._add((*entry["key"],), self._restored(entry))
 

@@ -31,7 +31,7 @@ from leyden.engine.properties import TrainerProperties
 from leyden.engine.results import Metrics
 from leyden.engine.run import Progress, Run
 from leyden.engine.session import order_callbacks, session
-from leyden.engine.states import RunningStage, TrainerFn, TrainerState
+from leyden.engine.states import RunningStage, TrainerFn, TrainerState, TrainerStatus
 from leyden.engine.table import print_results
 from leyden.errors import LightningDeprecationWarning, MisconfigurationException, bad_value
 from leyden.legacy.arguments import REMOVED_METHODS, Build, Removed, collect, rename_loaders
@@ -262,6 +262,11 @@ class Trainer(TrainerProperties):
             if ckpt_path is None and saved and not self.fast_dev_run:
                 ckpt_path = "best"
         module = self._checked_module(fn, model)
+        if self.state.status is TrainerStatus.RUNNING or module.__dict__.get("_results") is not None:
+            raise RuntimeError(
+                f"`Trainer.{fn}` was called while a Trainer runs (in a hook, say). Fix: another Trainer and a copy of the "
+                "module (copy.deepcopy), or call it when the run is over."
+            )
         if passed and datamodule is not None:
             raise MisconfigurationException(
                 f"`Trainer.{fn}` got both loaders and a data module. Fix: pass one of them."
@@ -298,7 +303,10 @@ class Trainer(TrainerProperties):
     def _checked_module(self, fn: TrainerFn, model: AnyModule | None) -> LightningModule:
         """The module; for the same plain module the same wrapper, so that a second call goes on with it."""
         call = f"Trainer.{fn.value}(model)"
-        model = getattr(model, "_orig_mod", model)  # what torch.compile returns
+        if isinstance(original := getattr(model, "_orig_mod", None), nn.Module):  # what torch.compile returns
+            model = original
+            text = "`torch.compile(model)` is run uncompiled: its steps are called, not its forward"
+            warnings.warn(f"{text}. Fix: compile parts of it in place (self.net.compile()).", stacklevel=4)
         if not isinstance(model, nn.Module):
             raise TypeError(bad_value(call, model, "a LightningModule or nn.Module instance; after a fit also None"))
         check_constructed(call, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import subprocess
@@ -138,8 +139,30 @@ def test_a_compiled_module_is_taken_for_the_module_itself():
             self._orig_mod = model
 
     made = trainer()
-    made.fit(Compiled(), loader())
+    with pytest.warns(UserWarning, match="uncompiled.*self.net.compile"):
+        made.fit(Compiled(), loader())
     assert made.lightning_module is model
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_run_inside_a_run_of_the_same_module_is_refused(same):
+    class Nested(pl.Callback):
+        def on_train_epoch_end(self, outer, pl_module):
+            (outer if same else trainer()).validate(pl_module, loader(), verbose=False)
+
+    with pytest.raises(RuntimeError, match="called while a Trainer runs.*copy.deepcopy"):
+        trainer(callbacks=[Nested()]).fit(Model(), loader())
+
+
+def test_a_copy_can_be_run_inside_a_run():
+    class Nested(pl.Callback):
+        def on_train_epoch_end(self, outer, pl_module):
+            trainer().predict(copy.deepcopy(pl_module), DataLoader(torch.ones(4, 2), batch_size=2))
+            assert pl_module.trainer is outer
+
+    made = trainer(callbacks=[Nested()], max_epochs=2)
+    made.fit(Model(), loader())
+    assert made.current_epoch == 2
 
 
 def test_old_names_of_loaders():

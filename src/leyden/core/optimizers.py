@@ -75,7 +75,12 @@ class LightningOptimizer:
             yield
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_optimizer"], name)
+        if "_optimizer" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self._optimizer, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return wrap_optimizer, (self._optimizer,)  # a copy belongs to no run
 
     def __repr__(self) -> str:
         return f"Lightning{self._optimizer!r}"

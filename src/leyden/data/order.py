@@ -92,12 +92,17 @@ class Stream:
         """Return what :meth:`resume` needs about the current epoch; plain types and tensors only."""
         return {
             "samples": self._samples(),
+            "batches": self._batches(),
             "workers": self._workers(),
             "fresh": self._fresh,
             "start": self._start,
             "first": self._first,
             "generators": [generator.get_state() for generator in self._generators()],
         }
+
+    def _batches(self) -> list[int | None]:
+        """What a position counts in: batches per epoch, and samples per batch."""
+        return [self.length, getattr(self.loader, "batch_size", None)]
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put the generators that the loader owns back where they were when ``state`` was taken.
@@ -133,6 +138,13 @@ class Stream:
         self.load_state_dict(state)
         if state["start"] is None:  # no epoch had begun
             return self.start()
+        if state.get("batches") != self._batches():
+            text = "{} batches of batch_size={}"
+            raise MisconfigurationException(
+                f"An epoch cannot be continued in the middle with other batches: the loader has "
+                f"{text.format(*self._batches())}; at the checkpoint it had {text.format(*state.get('batches', (0, 0)))}. "
+                "Fix: resume with the same loader, or from the checkpoint of an epoch's end."
+            )
         self._start, self._first, self._fresh = state["start"], state["first"], state["fresh"]
         self._restore(state["start"])
         batches = self._seek(position, state["workers"][0] > 0) if self.seekable else self._skip(position)

@@ -305,9 +305,10 @@ def stops(run: Run) -> bool:
 def is_done(run: Run) -> bool:
     """Whether training is over."""
     limit, progress = run.arguments.max_epochs, run.progress
-    if progress.started and run.resumed is not None:
-        return False
-    return (limit is not None and limit != -1 and progress.epoch >= limit) or stops(run)
+    if limit is not None and limit != -1 and progress.epoch >= limit:
+        return True
+    unfinished = progress.started and run.resumed is not None  # the end of the epoch, at least, is due
+    return not unfinished and stops(run)
 
 
 def warn_about_modes(run: Run) -> None:

@@ -53,7 +53,8 @@ class LossGuard:
             finite = self.run.strategy.reduce_boolean_decision(finite)
         if not finite:
             self.run.should_stop |= self.policy == "stop"
-            self.run.trainer.print(f"The loss is not finite ({self.place}): the batch is left out.")
+            then = ", and training stops" if self.policy == "stop" else ""
+            self.run.trainer.print(f"The loss is not finite ({self.place}): the batch is left out{then}.")
         return finite
 
     def ask(self) -> None:

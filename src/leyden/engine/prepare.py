@@ -89,7 +89,7 @@ def locked(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    name = f"leyden-prepare-{os.getuid()}-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.lock"
+    name = f"leyden-prepare-{os.getuid()}.lock"  # one for all folders, so that they do not pile up
     with open(Path(tempfile.gettempdir()) / name, "a", opener=open_no_link) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -44,8 +44,7 @@ def session(run: Run, ckpt_path: str | None = None, weights_only: bool | None = 
     with ExitStack() as closing:
         try:
             closing.callback(apply_determinism(run.arguments.deterministic, run.arguments.benchmark))
-            closing.callback(detach, run)
-            attach(run)
+            attach(run, closing)
             set_up(run, stage)
             restore(run, ckpt_path, weights_only)
             if run.fn is TrainerFn.FITTING:
@@ -68,6 +67,9 @@ def session(run: Run, ckpt_path: str | None = None, weights_only: bool | None = 
                 raise
         finally:
             state.stage = None
+    late = run.signals.received if run.signals is not None and state.finished else None
+    if late is not None and (late != SIGINT or leaves_on_interrupt()):
+        raise SystemExit(exit_code(late))  # it came when nothing was left to save
 
 
 def leaves_on_interrupt() -> bool:
@@ -75,9 +77,10 @@ def leaves_on_interrupt() -> bool:
     return not hasattr(sys, "ps1") and "ipykernel" not in sys.modules
 
 
-def attach(run: Run) -> None:
+def attach(run: Run, closing: ExitStack) -> None:
     """Tie module, data module and callbacks to the run."""
     module, data = run.module, run.datamodule
+    closing.callback(detach, run)
     module.trainer = run.trainer
     module._device = run.strategy.root_device  # known before setup, so that it can create tensors there
     if data is not None:

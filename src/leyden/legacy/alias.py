@@ -153,7 +153,7 @@ def _unknown(fullname: str) -> str:
     """Say that a name is not there, and where it, or one like it, is."""
     parent, _, name = fullname.rpartition(".")
     path = _path_of(fullname)
-    text = f"`{fullname}` is not in Leyden, which stands in for Lightning in this run."
+    text = f"`{fullname}` is not in this version of Leyden, which stands in for Lightning in this run."
     if path in REMOVED:
         return f"{text} It is gone from Lightning too: {REMOVED[path]}."
     family = ROOTS[fullname.partition(".")[0]] or path.partition(".")[0]

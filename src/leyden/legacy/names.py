@@ -105,6 +105,7 @@ _PYTORCH: dict[str, Names] = {
         "ModelCheckpoint",
         "ModelSummary",
         "ProgressBar",
+        "RichModelSummary",
         "RichProgressBar",
         "Timer",
     )
@@ -115,6 +116,7 @@ _PYTORCH: dict[str, Names] = {
     "pytorch.callbacks.early_stopping": _EARLY_STOPPING,
     "pytorch.callbacks.model_checkpoint": _MODEL_CHECKPOINT,
     "pytorch.callbacks.model_summary": _from("leyden.callbacks", "ModelSummary"),
+    "pytorch.callbacks.rich_model_summary": _from("leyden.callbacks", "RichModelSummary"),
     "pytorch.callbacks.progress": _BAR | _RICH_BAR,
     "pytorch.callbacks.progress.progress_bar": _BAR | _from("leyden.callbacks.progress", "get_standard_metrics"),
     "pytorch.callbacks.progress.rich_progress": _RICH_BAR,

@@ -1,3 +1,5 @@
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -182,3 +184,13 @@ def test_moving_state_leaves_step_counts_on_the_host() -> None:
     move_optimizer_state(optimizer, torch.device("meta"))
     assert optimizer.state[parameter]["exp_avg"].device.type == "meta"
     assert optimizer.state[parameter]["step"].device.type == "cpu"
+
+
+def test_a_wrapped_optimizer_can_be_copied_and_pickled():
+    parameter = torch.nn.Parameter(torch.ones(2))
+    wrapped = wrap_optimizer(torch.optim.SGD([parameter], lr=0.5, momentum=0.9))
+    for duplicate in (copy.copy(wrapped), copy.deepcopy(wrapped), pickle.loads(pickle.dumps(wrapped))):
+        assert isinstance(duplicate, torch.optim.SGD)
+        assert duplicate.param_groups[0]["lr"] == 0.5
+    assert copy.deepcopy(wrapped).param_groups[0]["params"][0] is not parameter
+    assert copy.copy(wrapped).optimizer is wrapped.optimizer

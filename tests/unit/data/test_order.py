@@ -463,3 +463,15 @@ def test_seeking_far_reads_nothing() -> None:
     pairs = stream.resume(stream.state_dict(), 1_000_000)
     assert dataset.reads == 0
     assert [(batch.item(), size) for batch, size in pairs] == [(last.item(), 1)]
+
+
+@pytest.mark.parametrize("batch_size", [2, 7])
+def test_an_epoch_is_not_continued_with_batches_of_another_size(batch_size):
+    data = TensorDataset(torch.arange(20.0))
+    stream = Stream(DataLoader(data, batch_size=4, shuffle=True))
+    taken = [next(stream.start()) for _ in range(1)]
+    state = stream.state_dict()
+    assert len(taken) == 1
+    with pytest.raises(MisconfigurationException, match=f"batch_size={batch_size}; at the checkpoint.*batch_size=4"):
+        Stream(DataLoader(data, batch_size=batch_size, shuffle=True)).resume(state, 1)
+    Stream(DataLoader(data, batch_size=batch_size, shuffle=True)).load_state_dict(state)  # between epochs it may change

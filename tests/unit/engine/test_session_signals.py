@@ -164,6 +164,25 @@ def test_interrupted_twice_under_a_relative_path_the_file_stays(
     assert torch.load(path, weights_only=True)["global_step"] == 5
 
 
+def test_a_signal_after_the_last_batch_ends_the_process_when_the_fit_is_over(tmp_path: Path) -> None:
+    class Late(Net):
+        over = False
+
+        def on_train_end(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        def on_fit_end(self) -> None:
+            self.over = True
+
+    module = Late()
+    scenario = Scenario(lambda: module, arguments={"max_epochs": 1, "enable_checkpointing": False})
+    with pytest.raises(SystemExit) as left:
+        run(scenario, tmp_path, seed=1, save=False)
+    assert left.value.code == 143
+    assert module.over
+    assert list(tmp_path.rglob("interrupted.ckpt")) == []
+
+
 def test_at_a_prompt_the_call_returns_and_can_be_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     saver = Saver(tmp_path / "saved", every_n_epochs=10)

@@ -48,7 +48,7 @@ def test_modules_under_two_roots_differ_and_share_their_classes() -> None:
         ("pytorch_lightning.Timer", "`Timer` is in `lightning.pytorch.callbacks`"),
         ("lightning.pytorch.metrics", "torchmetrics"),
         ("pytorch_lightning.callbacks.GPUStatsMonitor", "DeviceStatsMonitor"),
-        ("lightning.zzz", "is not in Leyden"),
+        ("lightning.zzz", "is not in this version of Leyden"),
     ],
 )
 def test_what_is_missing_is_an_import_error_that_helps(name: str, hint: str) -> None:

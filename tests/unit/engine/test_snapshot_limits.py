@@ -1,0 +1,38 @@
+"""Limits that are smaller than what a checkpoint has behind it."""
+
+from pathlib import Path
+
+import pytest
+
+from helpers_fit import Regression, loader, trainer
+from leyden.callbacks import ModelCheckpoint
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:The checkpoint holds states of callbacks")
+
+
+def saved_in_mid_epoch(tmp_path: Path) -> Path:
+    """A checkpoint of the second epoch, before its end."""
+    saver = ModelCheckpoint(tmp_path / "saved", filename="{step}", every_n_train_steps=1, save_top_k=-1)
+    first = trainer(max_epochs=2, callbacks=[saver], enable_checkpointing=True, default_root_dir=tmp_path)
+    first.fit(Regression(), loader())
+    batches = first.num_training_batches
+    assert batches > 2
+    return tmp_path / "saved" / f"step={batches + 1}.ckpt"
+
+
+def test_an_epoch_beyond_max_epochs_is_not_trained(tmp_path: Path) -> None:
+    path = saved_in_mid_epoch(tmp_path)
+    again = trainer(max_epochs=1, default_root_dir=tmp_path)
+    again.fit(Regression(), loader(), ckpt_path=path)
+    assert (again.current_epoch, f"step={again.global_step}.ckpt") == (1, path.name)
+
+
+def test_a_run_that_stopped_at_max_steps_ends_its_epoch_when_resumed(tmp_path: Path) -> None:
+    path = saved_in_mid_epoch(tmp_path)
+    steps = int(path.stem.partition("=")[2])
+    calm = trainer(max_epochs=-1, max_steps=steps, default_root_dir=tmp_path)
+    calm.fit(Regression(), loader())
+    again = trainer(max_epochs=-1, max_steps=steps, default_root_dir=tmp_path)
+    again.fit(Regression(), loader(), ckpt_path=path)
+    assert (again.current_epoch, again.global_step) == (calm.current_epoch, calm.global_step) == (2, steps)

@@ -7,7 +7,6 @@ import pytest
 from helpers_fit import Regression, loader, trainer
 from leyden.callbacks import ModelCheckpoint
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:The checkpoint holds states of callbacks")
 
 

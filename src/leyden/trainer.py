@@ -262,11 +262,7 @@ class Trainer(TrainerProperties):
             if ckpt_path is None and saved and not self.fast_dev_run:
                 ckpt_path = "best"
         module = self._checked_module(fn, model)
-        if self.state.status is TrainerStatus.RUNNING or module.__dict__.get("_results") is not None:
-            raise RuntimeError(
-                f"`Trainer.{fn}` was called while a Trainer runs (in a hook, say). Fix: another Trainer and a copy of the "
-                "module (copy.deepcopy), or call it when the run is over."
-            )
+        self._check_idle(fn, module)
         if passed and datamodule is not None:
             raise MisconfigurationException(
                 f"`Trainer.{fn}` got both loaders and a data module. Fix: pass one of them."
@@ -299,6 +295,14 @@ class Trainer(TrainerProperties):
         self.ckpt_path = find_checkpoint(run, ckpt_path)
         self.state.stage = stage
         return run
+
+    def _check_idle(self, fn: TrainerFn, module: LightningModule) -> None:
+        """Refuse a run inside a run."""
+        if self.state.status is TrainerStatus.RUNNING or module.__dict__.get("_results") is not None:
+            raise RuntimeError(
+                f"`Trainer.{fn}` was called while a Trainer runs (in a hook, say). Fix: another Trainer and a copy of the "
+                "module (copy.deepcopy), or call it when the run is over."
+            )
 
     def _checked_module(self, fn: TrainerFn, model: AnyModule | None) -> LightningModule:
         """The module; for the same plain module the same wrapper, so that a second call goes on with it."""

@@ -357,16 +357,28 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         )  # fmt: skip
         results.log(name, value, arguments, batch_size)
 
-    def log_dict(self, dictionary: Mapping[str, Any], *arguments: Any, **keywords: Any) -> None:
-        """Log several values.
-
-        Args:
-            dictionary: The values by name; a torchmetrics MetricCollection is one too.
-            arguments: Those of :meth:`log` after ``value``.
-            keywords: The same by name.
-        """
-        for name, value in dictionary.items():
-            self.log(name, value, *arguments, **keywords)
+    def log_dict(
+        self,
+        dictionary: Mapping[str, Any],
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: str | Callable[..., Any] = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool = False,
+        sync_dist_group: Any = None,
+        add_dataloader_idx: bool = True,
+        batch_size: int | None = None,
+        rank_zero_only: bool = False,
+    ) -> None:
+        """Log several values, by name; a torchmetrics MetricCollection is one too. The arguments are those of :meth:`log`."""
+        grouped = hasattr(dictionary, "compute_groups")  # a MetricCollection: its metrics themselves, not copies
+        for name, value in dictionary.items(copy_state=False) if grouped else dictionary.items():  # type: ignore[call-arg]  # its own
+            self.log(
+                name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
+                add_dataloader_idx, batch_size, None, rank_zero_only,
+            )  # fmt: skip
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print on the first process only, above the progress bar."""

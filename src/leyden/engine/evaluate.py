@@ -65,7 +65,7 @@ def run_batches(
     name, hooks, several = name_of(stage), run.hooks, len(loaders.streams) > 1
     sanity = stage is RunningStage.SANITY_CHECKING
     limits = run.trainer.num_sanity_val_batches if sanity else loaders.batches
-    signals = None if sanity else run.signals
+    signals = None if sanity or run.strategy.is_distributed else run.signals  # several processes agree between steps
     active, transfer, step = hooks.active, run.transfer, evaluation_step(run, name, several)
     run.use_results(results)
     hooks.call(f"on_{name}_start")

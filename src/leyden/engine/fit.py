@@ -172,7 +172,7 @@ def end_batch(run: Run, train: TrainLoader, batches: Iterator[Any]) -> None:
     if steps_now:
         progress.stepped += 1
     progress.phase = Phase.READY
-    if run.signals is not None and run.signals.received is not None:
+    if run.signals is not None and (run.signals.received is not None or run.strategy.world_size > 1):
         stop_on_signal(run)
 
 
@@ -223,7 +223,7 @@ def end_epoch(run: Run) -> None:
     progress.restart_epoch()
     for logger in run.loggers:
         logger.save()
-    if run.signals is not None and run.signals.received is not None:
+    if run.signals is not None and (run.signals.received is not None or run.strategy.world_size > 1):
         stop_on_signal(run)
 
 

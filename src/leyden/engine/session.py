@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from signal import SIGINT, SIGTERM
+from signal import SIGINT, SIGTERM, Signals
 from typing import Any
 from warnings import warn
 
@@ -34,6 +34,7 @@ from leyden.runtime.determinism import apply_determinism
 from leyden.utils.overrides import is_overridden
 
 INTERRUPTED = "interrupted.ckpt"
+BATCHES_BETWEEN_AGREEMENTS = 16
 
 
 @contextmanager
@@ -283,10 +284,19 @@ def fail(run: Run, stage: str, error: BaseException) -> None:
 
 
 def stop_on_signal(run: Run) -> None:
-    """Save what a resumed run needs, and leave with the exit code of the signal."""
+    """Save what a resumed run needs, and leave with the exit code of the signal.
+
+    Several processes, of which a signal may reach only some, agree on it every few batches and at an epoch's end.
+    """
     assert run.signals is not None
     number = run.signals.received
-    assert number is not None
+    if run.strategy.is_distributed:
+        if run.progress.batch % BATCHES_BETWEEN_AGREEMENTS:
+            return
+        largest = int(run.strategy.reduce(torch.tensor(number or 0), reduce_op="max"))
+        number = run.signals.received = Signals(largest) if largest else None
+    if number is None:
+        return
     checkpoint = next((c for c in run.callbacks if isinstance(c, Checkpoint)), None)
     if checkpoint is not None and not run.arguments.fast_dev_run:
         folder = getattr(checkpoint, "dirpath", None) or os.path.join(run.trainer.default_root_dir, "checkpoints")

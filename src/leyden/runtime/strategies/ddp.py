@@ -181,10 +181,13 @@ def _operation(reduce_op: Any) -> Any:
 
 
 def destroy_process_group() -> None:
-    """End the connection to the other processes, if there is one; the first, which holds the store, leaves last."""
+    """End the connection to the other processes, if there is one; the first, which holds the store, leaves last.
+
+    The group's threads release tensors, for which they need a living interpreter: they must be gone before it ends.
+    """
+    gc.collect()  # wrappers of past runs hold on to the group, also to one that the program has destroyed itself
     if not dist.is_initialized():
         return
-    gc.collect()  # wrappers of past runs hold on to the group, whose threads must not outlive the interpreter
     if dist.get_backend() == "gloo" and not hasattr(sys, "last_type"):  # the others are at their end too
         with suppress(RuntimeError):
             dist.monitored_barrier(timeout=timedelta(seconds=5))

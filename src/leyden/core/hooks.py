@@ -16,7 +16,7 @@ from leyden.core.callback import Callback
 from leyden.core.datamodule import LightningDataModule
 from leyden.core.module import LightningModule
 from leyden.core.profiler import Profiler
-from leyden.utils.overrides import positional_count
+from leyden.utils.overrides import is_overridden, positional_count
 
 
 class LogRule(NamedTuple):
@@ -89,10 +89,7 @@ Listener = Callable[..., Any]
 
 def overridden(owner: object, name: str, base: type) -> Listener | None:
     """Return ``owner``'s method ``name`` if it is not the one of ``base``; an instance attribute counts."""
-    method = getattr(owner, name, None)
-    if method is None or getattr(method, "__func__", method) is getattr(base, name, None):
-        return None
-    return method  # type: ignore[no-any-return]  # getattr is untyped
+    return getattr(owner, name) if is_overridden(name, owner, base) else None
 
 
 @dataclass(frozen=True)

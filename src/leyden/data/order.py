@@ -138,11 +138,11 @@ class Stream:
         self.load_state_dict(state)
         if state["start"] is None:  # no epoch had begun
             return self.start()
-        if state.get("batches") != self._batches():
+        if state["batches"] != self._batches():
             text = "{} batches of batch_size={}"
             raise MisconfigurationException(
                 f"An epoch cannot be continued in the middle with other batches: the loader has "
-                f"{text.format(*self._batches())}; at the checkpoint it had {text.format(*state.get('batches', (0, 0)))}. "
+                f"{text.format(*self._batches())}; at the checkpoint it had {text.format(*state['batches'])}. "
                 "Fix: resume with the same loader, or from the checkpoint of an epoch's end."
             )
         self._start, self._first, self._fresh = state["start"], state["first"], state["fresh"]

@@ -45,7 +45,8 @@ def session(run: Run, ckpt_path: str | None = None, weights_only: bool | None = 
     with ExitStack() as closing:
         try:
             closing.callback(apply_determinism(run.arguments.deterministic, run.arguments.benchmark))
-            attach(run, closing)
+            closing.callback(detach, run)
+            attach(run)
             set_up(run, stage)
             restore(run, ckpt_path, weights_only)
             if run.fn is TrainerFn.FITTING:
@@ -78,10 +79,9 @@ def leaves_on_interrupt() -> bool:
     return not hasattr(sys, "ps1") and "ipykernel" not in sys.modules
 
 
-def attach(run: Run, closing: ExitStack) -> None:
+def attach(run: Run) -> None:
     """Tie module, data module and callbacks to the run."""
     module, data = run.module, run.datamodule
-    closing.callback(detach, run)
     module.trainer = run.trainer
     module._device = run.strategy.root_device  # known before setup, so that it can create tensors there
     if data is not None:

@@ -6,41 +6,23 @@ from typing import Any
 
 import pytest
 
-from leyden.core.logger import Logger
+from helpers_loggers import Recording
 from leyden.loggers.dummy import DummyExperiment, DummyLogger, rank_zero_experiment
 from leyden.utils.rank import rank_zero_only
 
 
-class Recording(Logger):
-    def __init__(self) -> None:
-        self.saves = 0
-
-    @property
-    def name(self) -> str:
-        return "recording"
-
-    @property
-    def version(self) -> int:
-        return 0
-
+class Guarded(Recording):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        return "the experiment"
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None: ...
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None: ...
-
-    def save(self) -> None:
-        self.saves += 1
+        return super().experiment
 
 
 def test_experiment_is_a_dummy_on_other_ranks() -> None:
-    assert Recording().experiment == "the experiment"
+    assert Guarded().experiment == "the experiment"
     try:
         rank_zero_only.rank = 1
-        assert isinstance(Recording().experiment, DummyExperiment)
+        assert isinstance(Guarded().experiment, DummyExperiment)
     finally:
         rank_zero_only.rank = None
 

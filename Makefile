@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 PYTEST_ARGUMENTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check docs mistakes bench clean
 .NOTPARALLEL:
 
 help: ## list these commands
@@ -24,7 +24,15 @@ check: $(VENV)/dev.stamp ## format, lint, types, architecture
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
+	@$(RUN) -m pyright
 	@$(RUN) -m pytest tests/architecture
+
+docs: $(VENV)/docs.stamp ## build the documentation in site/; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+	@echo "Open site/index.html"
+
+mistakes: $(VENV)/dev.stamp ## make every mistake of the corpus and print what it is answered with
+	@$(RUN) -m pytest tests/mistakes --table
 
 bench: $(VENV)/dev.stamp ## time a training step against a bare PyTorch loop
 	@$(RUN) bench/overhead.py
@@ -34,7 +42,7 @@ clean: ## remove the environment and what runs and tools left behind
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is as new as the lock it was installed from, so that a second run installs nothing.
-$(VENV)/demo.stamp $(VENV)/dev.stamp: $(VENV)/%.stamp: requirements/%.txt requirements/demo.txt pyproject.toml | $(VENV)/pyvenv.cfg
+$(VENV)/demo.stamp $(VENV)/dev.stamp $(VENV)/docs.stamp: $(VENV)/%.stamp: requirements/%.txt requirements/demo.txt pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "Installing the pinned dependencies of requirements/$*.txt into $(VENV) ..."
 	@$(RUN) -m pip install --disable-pip-version-check --requirement $<
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

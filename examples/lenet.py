@@ -92,10 +92,10 @@ class DigitsData(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         from sklearn.datasets import load_digits
 
-        digits = load_digits()
-        pixels = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
+        pixels, digits = load_digits(return_X_y=True)
+        pixels = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
         images = functional.interpolate(pixels, size=(28, 28), mode="bilinear", align_corners=False)
-        dataset = TensorDataset(images, torch.tensor(digits.target))
+        dataset = TensorDataset(images, torch.tensor(digits))
         self.train, self.val, self.test = random_split(dataset, self.SPLIT, torch.Generator().manual_seed(0))
 
     def on_after_batch_transfer(self, batch: list[Tensor], dataloader_idx: int) -> list[Tensor]:

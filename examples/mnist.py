@@ -72,7 +72,7 @@ def missing_files(folder: Path) -> list[str]:
 def download(folder: Path) -> None:
     """Let torchvision fetch the files, if it can be imported."""
     try:
-        from torchvision.datasets import MNIST
+        from torchvision.datasets import MNIST  # pyright: ignore[reportMissingImports]  # not installed here
     except (ImportError, RuntimeError) as error:  # beside a CPU build of torch its import raises RuntimeError
         print(f"torchvision cannot be used here ({error}).", file=sys.stderr)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,7 +28,8 @@ def counts() -> Iterator[None]:
     handle.remove()
 
 
-def check_message(mistake: Mistake, message: str) -> None:
+def check_message(mistake: Mistake, message: str, record: Callable[[str, object], None]) -> None:
+    record("caught", (mistake.error.__name__, message))
     missing = [pattern for pattern in mistake.patterns if not re.search(pattern, message)]
     assert not missing, f"{missing} not in: {message}"
     assert HOW_TO_MEND_IT.search(message), f"no way out: {message}"
@@ -37,7 +38,7 @@ def check_message(mistake: Mistake, message: str) -> None:
 
 
 @pytest.mark.parametrize("mistake", CORPUS, ids=lambda mistake: mistake.name)
-def test_mistake(mistake: Mistake) -> None:
+def test_mistake(mistake: Mistake, record_property: Callable[[str, object], None]) -> None:
     if issubclass(mistake.error, Warning):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -46,13 +47,14 @@ def test_mistake(mistake: Mistake) -> None:
         texts = [str(w.message) for w in found]
         fitting = [text for text in texts if all(re.search(pattern, text) for pattern in mistake.patterns)]
         assert fitting, texts
-        check_message(mistake, fitting[0])
+        check_message(mistake, fitting[0], record_property)
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(mistake.error) as raised:
             mistake.make()
-    check_message(mistake, "\n".join([str(raised.value), *getattr(raised.value, "__notes__", [])]))
+    text = "\n".join([str(raised.value), *getattr(raised.value, "__notes__", [])])
+    check_message(mistake, text, record_property)
     assert Counts.batches <= mistake.batches
     assert mistake.steps is not None
     assert Counts.steps <= mistake.steps

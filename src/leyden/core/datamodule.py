@@ -94,7 +94,7 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
     CHECKPOINT_HYPER_PARAMS_TYPE = "datamodule_hparams_type"
 
     name: str | None = None
-    trainer: Trainer | None = None
+    trainer: Trainer = None  # type: ignore[assignment]  # None until a run begins; hooks, which read it, come later
     """The Trainer that uses it; None outside of a run."""
 
     @classmethod

@@ -19,9 +19,10 @@ from torch import nn
 from leyden.checkpoint import file, schema
 from leyden.core.hparams import clean_hparams, load_weights
 from leyden.core.optimizers import move_optimizer_state
-from leyden.engine.run import Phase, Progress, Window
+from leyden.engine.run import Phase, Window
 from leyden.engine.states import RunningStage
 from leyden.errors import CheckpointError, MisconfigurationException, PossibleUserWarning
+from leyden.legacy.loops import loops_of, progress_of
 from leyden.utils.files import filesystem
 from leyden.utils.seed import capture_rng, restore_rng
 from leyden.utils.tree import move_to_device
@@ -73,7 +74,7 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
         schema.LIGHTNING_VERSION: LIGHTNING_VERSION,
         schema.LEYDEN_VERSION: __version__,
         schema.STATE_DICT: module.state_dict(),
-        schema.LOOPS: loops(progress, module.automatic_optimization),
+        schema.LOOPS: loops_of(progress.state_dict(), module.automatic_optimization),
     }
     if not weights_only:
         states = ((callback.state_key, callback.state_dict()) for callback in run.callbacks)
@@ -176,44 +177,6 @@ def _set_metric(metric: Any, saved: Mapping[str, Any]) -> None:
     vars(metric).update(saved["counts"], _computed=None)
 
 
-def loops(progress: Progress, automatic: bool) -> dict[str, Any]:
-    """Progress in the layout that Lightning reads."""
-    over = progress.epoch + (1 if progress.phase is Phase.EPOCH_ENDED else 0)
-    begun = progress.epoch + (1 if progress.started else 0)
-    epochs = {"ready": begun, "started": begun, "processed": over, "completed": progress.epoch}
-
-    def batches(total: int, current: int) -> dict[str, dict[str, int]]:
-        counts = {"total": total, "current": current}
-        return {kind: dict.fromkeys(("ready", "started", "processed", "completed"), n) for kind, n in counts.items()}
-
-    def steps(count: int, *more: str) -> dict[str, dict[str, int]]:
-        return {kind: dict.fromkeys(("ready", "completed", *more), count) for kind in ("total", "current")}
-
-    stepped = progress.global_step if automatic else 0
-    evaluated = {**batches(0, 0), "is_last_batch": False}
-    evaluation = {"state_dict": {}, "batch_progress": evaluated}
-    fit_loop = {
-        "state_dict": {},
-        "epoch_progress": {"total": epochs, "current": epochs},
-        "epoch_loop.state_dict": {"_batches_that_stepped": progress.stepped},
-        "epoch_loop.batch_progress": {
-            **batches(progress.seen, progress.batch),
-            "is_last_batch": progress.is_last_batch,
-        },
-        "epoch_loop.scheduler_progress": steps(0),
-        "epoch_loop.automatic_optimization.state_dict": {},
-        "epoch_loop.automatic_optimization.optim_progress": {
-            "optimizer": {"step": steps(stepped), "zero_grad": steps(stepped, "started")}
-        },
-        "epoch_loop.manual_optimization.state_dict": {},
-        "epoch_loop.manual_optimization.optim_step_progress": steps(progress.global_step - stepped),
-        "epoch_loop.val_loop.state_dict": {},
-        "epoch_loop.val_loop.batch_progress": evaluated,
-    }
-    predict_loop = {"state_dict": {}, "batch_progress": batches(0, 0)}
-    return {"fit_loop": fit_loop, "validate_loop": evaluation, "test_loop": evaluation, "predict_loop": predict_loop}
-
-
 # -- reading --------------------------------------------------------------------------------------------------------
 
 
@@ -266,7 +229,7 @@ def restore_training(run: Run, checkpoint: Mapping[str, Any], path: str) -> None
         run.precision.load_state_dict(checkpoint[schema.MIXED_PRECISION])
     exact = checkpoint.get(schema.RUN)
     if exact is None:
-        run.progress.load_state_dict(foreign_progress(checkpoint))
+        run.progress.load_state_dict(progress_of(checkpoint))
         warn(
             f"{path!r} was written by another program: it holds no random states and no order of samples, so the run "
             "continues, but not to the same bits.",
@@ -308,27 +271,6 @@ def warn_about_surroundings(run: Run, exact: Mapping[str, Any]) -> None:
             PossibleUserWarning,
             stacklevel=2,
         )
-
-
-def foreign_progress(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Progress as Lightning's checkpoints tell it; a batch whose end was not over when it was saved ends here."""
-    fit_loop = checkpoint.get(schema.LOOPS, {}).get("fit_loop", {})
-    epochs = fit_loop.get("epoch_progress", {}).get("current", {})
-    batches = fit_loop.get("epoch_loop.batch_progress", {})
-    current, total = batches.get("current", {}), batches.get("total", {})
-    epoch = epochs.get("processed", checkpoint[schema.EPOCH])
-    inside = epochs.get("started", epoch) > epoch
-    stepped = fit_loop.get("epoch_loop.state_dict", {}).get("_batches_that_stepped", checkpoint[schema.GLOBAL_STEP])
-    trained = current.get("processed", 0) if inside else 0
-    return {
-        "epoch": epoch,
-        "batch": trained,
-        "global_step": checkpoint[schema.GLOBAL_STEP],
-        "stepped": stepped,
-        "seen": total.get("processed", stepped),
-        "phase": Phase.TRAINED if trained > current.get("completed", 0) else Phase.READY,
-        "started": inside,
-    }
 
 
 def restore_boundary(run: Run, train: TrainLoader) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from helpers_results import Probe, numbers, trainer
-from leyden.engine.table import print_results, shown
+from leyden.callbacks.results_table import print_results, shown
 
 
 def lines(capsys: Any) -> list[list[str]]:

@@ -106,6 +106,24 @@ def bare(work: Work, folder: Path) -> tuple[float, nn.Module]:
     return time.process_time() - started, model
 
 
+def own_loop(work: Work, folder: Path) -> tuple[float, nn.Module]:
+    """The bare loop under Fabric, which also iterates the loader."""
+    model, loader = work.parts()
+    fabric = leyden.Fabric(accelerator="cpu", devices=1, loggers=leyden.loggers.CSVLogger(folder))
+    wrapped, optimizer = fabric.setup(model, torch.optim.Adam(model.parameters(), lr=1e-3))
+    loader = fabric.setup_dataloaders(loader)
+    torch.manual_seed(1)
+    started = time.process_time()
+    for index, (inputs, target) in enumerate(loader):
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(wrapped(inputs), target)
+        fabric.backward(loss)
+        optimizer.step()
+        if (index + 1) % LOG_EVERY == 0:
+            fabric.log("train_loss", loss, step=index)
+    return time.process_time() - started, model
+
+
 def framework(pl: Any, name: str) -> Callable[[Work, Path], tuple[float, nn.Module]]:
     """The same work as a LightningModule under the Trainer of ``pl``."""
 
@@ -160,9 +178,10 @@ def same_weights(one: nn.Module, other: nn.Module) -> bool:
 
 
 def contestants() -> dict[str, Callable[[Work, Path], tuple[float, nn.Module]]]:
-    """The bare loop, Leyden, and Lightning if it is installed."""
+    """The bare loop, Leyden's Fabric and Trainer, and Lightning if it is installed."""
     found: dict[str, Callable[[Work, Path], tuple[float, nn.Module]]] = {
         "bare": bare,
+        "fabric": own_loop,
         "leyden": framework(leyden, "leyden"),
     }
     try:
@@ -184,7 +203,8 @@ def measure(work: Work, rounds: int) -> dict[str, dict[str, float]]:
                 spent, models[name] = runner(work, Path(folder))
             if number:  # the first round warms up
                 seconds[name].append(spent)
-        assert same_weights(models["bare"], models["leyden"]), "Leyden's weights differ from the bare loop's"
+        for name in ("fabric", "leyden"):
+            assert same_weights(models["bare"], models[name]), f"{name}: the weights differ from the bare loop's"
     ratios = {name: [a / b for a, b in zip(spent, seconds["bare"], strict=True)] for name, spent in seconds.items()}
     steps = work.samples // work.batch_size
     return {

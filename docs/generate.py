@@ -9,9 +9,12 @@ import importlib
 import json
 import tomllib
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from leyden.engine.config import TrainerArguments
 
 ROOT = Path(__file__).parents[1]
 CONTRACT = ROOT / "tests" / "contract"
@@ -70,12 +73,23 @@ def moved(source: str) -> str:
     return text.replace(f"]({up}docs/", "](")
 
 
+def trainer_arguments() -> list[str]:
+    """The Trainer's arguments, which its signature takes from their declarations."""
+    lines = ["## The Trainer's arguments", "", "| argument | type | default | |", "|---|---|---|---|"]
+    for item in fields(TrainerArguments):
+        about = cell(item.metadata["doc"])
+        lines.append(f"| `{item.name}` | `{cell(str(item.type))}` | `{item.default!r}` | {about} |")
+    return [*lines, ""]
+
+
 def reference(package: ModuleType) -> str:
     """What a package offers, one entry per public name."""
     lines = [f"# {package.__name__}", "", (package.__doc__ or "").strip(), ""]
+    if package.__name__ == "leyden":
+        lines += trainer_arguments()
     for name in package.__all__:
         value = getattr(package, name)
-        if not isinstance(value, (ModuleType, str)):
+        if getattr(value, "__module__", "").startswith("leyden."):
             lines += [f"::: {value.__module__}.{value.__qualname__}", ""]
     return "\n".join(lines)
 

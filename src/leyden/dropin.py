@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from leyden.legacy.alias import install
+from leyden.legacy.finder import install
 
 __all__ = ["enter", "main"]
 

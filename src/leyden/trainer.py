@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,13 +16,15 @@ from torch import nn
 import leyden.callbacks
 import leyden.loggers
 from leyden.callbacks.defaults import check_callbacks, with_defaults
+from leyden.callbacks.removed_hooks import call_init_hooks, removed_hooks
+from leyden.callbacks.results_table import print_results
 from leyden.core.datamodule import LightningDataModule
 from leyden.core.module import LightningModule
 from leyden.core.supervised import Supervised
 from leyden.engine import snapshot
 from leyden.engine.checkpoint_path import find_checkpoint
 from leyden.engine.checks import check_constructed, check_run
-from leyden.engine.config import TrainerArguments, describe_arguments, listed, raise_all, takes
+from leyden.engine.config import TrainerArguments, describe_arguments, raise_all, takes
 from leyden.engine.evaluate import evaluate
 from leyden.engine.fit import fit, validates
 from leyden.engine.loading import Sources
@@ -32,9 +34,12 @@ from leyden.engine.results import Metrics
 from leyden.engine.run import Progress, Run
 from leyden.engine.session import order_callbacks, session
 from leyden.engine.states import RunningStage, TrainerFn, TrainerState, TrainerStatus
-from leyden.engine.table import print_results
 from leyden.errors import LightningDeprecationWarning, MisconfigurationException, bad_value
-from leyden.legacy.arguments import REMOVED_METHODS, Build, Removed, collect, rename_loaders
+from leyden.legacy.alias import private, publish
+from leyden.legacy.arguments import Build, collect, rename_loaders
+from leyden.legacy.attributes import TRAINER as OLD_NAMES
+from leyden.loggers.defaults import default_loggers
+from leyden.profilers.defaults import profiler_of
 from leyden.runtime.resolve import resolve
 
 PathLike = str | os.PathLike[str] | None
@@ -76,6 +81,7 @@ class Trainer(TrainerProperties):
         raise_all([*old.errors, *wrong, *impossible, *check_callbacks(self._arguments)])
         self.callbacks = order_callbacks(with_defaults(self._arguments))
         self._arguments.complete(timed=bool(self._callbacks_of("Timer")))
+        self._arguments.profiler = profiler_of(self._arguments.profiler)
         self.default_root_dir = str(self._arguments.default_root_dir or Path.cwd())
         self.loggers = default_loggers(self._arguments, self.default_root_dir)
         self.state = TrainerState()
@@ -83,6 +89,7 @@ class Trainer(TrainerProperties):
         self._run = None
         self._progress = Progress()
         self._metrics = Metrics()
+        call_init_hooks(self)
 
     # -- entry points -----------------------------------------------------------------------------------------------
 
@@ -201,9 +208,10 @@ class Trainer(TrainerProperties):
         """
         if self._run is None:
             raise AttributeError("`save_checkpoint` needs a model. Fix: call it in a hook, or after `fit`.")
-        if storage_options is not None:
+        if storage_options is not None and self._runtime.checkpoint_io is None:
             raise TypeError("`storage_options` is taken by CheckpointIO plugins only, and this Trainer has none.")
-        snapshot.save(self._run, filepath, bool(weights_only))
+        save = self._run.hooks.measured("save_checkpoint", snapshot.save)
+        save(self._run, filepath, bool(weights_only), storage_options)
 
     def when_settled(self, action: Callable[[], None]) -> None:
         """Run ``action`` when no hook of the running batch or stage is pending; at once if nothing runs.
@@ -232,6 +240,9 @@ class Trainer(TrainerProperties):
         with device, self.precision_plugin.module_init_context():
             yield
 
+    if not TYPE_CHECKING:
+        __getattr__ = private  # names that only Lightning's internals have, as read-only views
+
     # -- building ---------------------------------------------------------------------------------------------------
 
     def _begin(
@@ -250,8 +261,7 @@ class Trainer(TrainerProperties):
         loaders, messages = rename_loaders(fn.value, loaders, old, known)
         for message in messages:
             warnings.warn(message, LightningDeprecationWarning, stacklevel=3)
-        first = next(iter(loaders))
-        if datamodule is None and isinstance(loaders[first], LightningDataModule):
+        if datamodule is None and isinstance(loaders[first := next(iter(loaders))], LightningDataModule):
             datamodule, loaders[first] = loaders[first], None
         passed = any(loader is not None for loader in loaders.values())
         if model is None and last is not None and not fitting:
@@ -290,9 +300,10 @@ class Trainer(TrainerProperties):
             run.optimizers, run.schedulers = last.optimizers, last.schedulers
             run.train = None if fitting else last.train
             run.evaluations = {prefix: data for prefix, data in last.evaluations.items() if prefix not in prefixes}
-        check_run(run)
-        run.validates = fitting and validates(run)
-        self.ckpt_path = find_checkpoint(run, ckpt_path)
+        with removed_hooks(run):
+            check_run(run)
+            run.validates = fitting and validates(run)
+            self.ckpt_path = find_checkpoint(run, ckpt_path)
         self.state.stage = stage
         return run
 
@@ -321,8 +332,9 @@ class Trainer(TrainerProperties):
 
 
 Trainer.__doc__ = (Trainer.__doc__ or "").replace("        {arguments}", describe_arguments())
-for _name, _message in REMOVED_METHODS.items():
-    setattr(Trainer, _name, Removed(_message))
+publish(__name__)
+for _name, _old in OLD_NAMES.items():
+    setattr(Trainer, _name, _old)
 
 
 def built(value: Any) -> Any:
@@ -343,11 +355,3 @@ def resolve_runtime(arguments: TrainerArguments) -> tuple[Any, list[Exception]]:
         return resolve(**{name: getattr(arguments, name) for name in inspect.signature(resolve).parameters}), []
     except (MisconfigurationException, ValueError, TypeError) as error:
         return None, list(getattr(error, "errors", [error]))
-
-
-def default_loggers(arguments: TrainerArguments, root: str) -> list[Any]:
-    """The loggers that were given, or the default one."""
-    given = arguments.logger
-    if arguments.fast_dev_run and given is not False:
-        return [leyden.loggers.DummyLogger()]
-    return [leyden.loggers.CSVLogger(root)] if given is None or given is True else listed(given or None)

@@ -17,6 +17,9 @@ import leyden
 SOURCE = Path(__file__).parents[2] / "src"
 FILES = sorted(SOURCE.rglob("*.py"))
 
+# Lightning's paths: the names of what lies in other modules, which a table of strings gives and their first use imports.
+PATH_MODULES = ("leyden.accelerators", "leyden.plugins", "leyden.pytorch", "leyden.strategies", "leyden.utilities")
+
 # From the ground up: a module imports from its own layer and those before it.
 LAYERS = [
     ("leyden.errors",),
@@ -27,12 +30,14 @@ LAYERS = [
     ("leyden.data",),
     ("leyden.engine",),
     ("leyden.callbacks", "leyden.loggers", "leyden.profilers"),
-    ("leyden.trainer",),
+    ("leyden.trainer", "leyden.fabric", *PATH_MODULES),
+    ("leyden.demos",),
+    ("leyden.cli",),
     ("leyden.dropin",),
 ]
 
 # Packages whose names are imported on first use: nothing but annotations points up.
-LAZY = {"leyden", "leyden.callbacks", "leyden.loggers"}
+LAZY = {"leyden", "leyden.callbacks", "leyden.cli", "leyden.loggers", "leyden.profilers"}
 
 # Their purpose is an effect: the drop-in is entered by importing it, the other is run by Python as it starts.
 WITH_AN_EFFECT = {"leyden.dropin", "leyden.legacy.startup.sitecustomize"}
@@ -42,14 +47,24 @@ LOADED = ["leyden", "leyden.errors", "leyden.utils", "leyden.utils.lazy"]
 
 EXPORTED = {
     "leyden": (
-        "Callback CombinedLoader LightningDataModule LightningModule Supervised Trainer __version__ callbacks loggers "
-        "seed_everything"
+        "Callback CombinedLoader Fabric LightningDataModule LightningModule Supervised Trainer __version__ callbacks cli "
+        "loggers profilers seed_everything"
+    ),
+    "leyden.cli": (
+        "ArgsType LRSchedulerCallable LRSchedulerTypeTuple LRSchedulerTypeUnion LightningArgumentParser LightningCLI "
+        "OptimizerCallable ReduceLROnPlateau SaveConfigCallback allow_imports instantiate_class instantiate_module"
     ),
     "leyden.callbacks": (
-        "Callback Checkpoint EarlyStopping ModelCheckpoint ModelSummary PlainProgress ProgressBar "
-        "RichModelSummary RichProgressBar RichProgressBarTheme Timer"
+        "BackboneFinetuning BaseFinetuning BasePredictionWriter Callback Checkpoint DeviceStatsMonitor "
+        "EMAWeightAveraging EarlyStopping OnExceptionCheckpoint SpikeDetection TQDMProgressBar ThroughputMonitor "
+        "GradientAccumulationScheduler LambdaCallback LearningRateMonitor ModelCheckpoint ModelPruning "
+        "ModelSummary PlainProgress ProgressBar RichModelSummary RichProgressBar RichProgressBarTheme "
+        "StochasticWeightAveraging Timer WeightAveraging"
     ),
-    "leyden.loggers": "CSVLogger DummyLogger Logger",
+    "leyden.loggers": (
+        "CSVLogger CometLogger DummyLogger Logger MLFlowLogger TensorBoardLogger TrackioLogger WandbLogger"
+    ),
+    "leyden.profilers": "AdvancedProfiler PassThroughProfiler Profiler PyTorchProfiler SimpleProfiler XLAProfiler",
 }
 
 
@@ -146,7 +161,7 @@ def test_using_every_export_loads_no_other_package() -> None:
         packages = lambda: {name.partition(".")[0] for name in sys.modules}
         before, modules = packages(), set(sys.modules)
         import leyden
-        for owner in (leyden, leyden.callbacks, leyden.loggers):
+        for owner in (leyden, leyden.callbacks, leyden.loggers, leyden.profilers):
             for name in owner.__all__:
                 getattr(owner, name)
         foreign = sorted(packages() - before - sys.stdlib_module_names - {"leyden"})

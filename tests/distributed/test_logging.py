@@ -101,7 +101,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, Any]]:
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
-def test_every_process_gets_the_values_of_all(ranks: list[dict[Any, Any]]) -> None:
+def test_row_74_every_process_gets_the_values_of_all(ranks: list[dict[Any, Any]]) -> None:
     for found in ranks:
         [row] = found[7]
         assert row.pop("first", 1.0) == 1.0
@@ -126,7 +126,7 @@ def test_a_process_without_a_batch_of_one_loader_has_no_weight_there(ranks: list
         ]
 
 
-def test_rank_zero_only_values_are_those_of_the_first_process(ranks: list[dict[Any, Any]]) -> None:
+def test_row_75_rank_zero_only_values_are_those_of_the_first_process(ranks: list[dict[Any, Any]]) -> None:
     assert ranks[0]["shown 7"]["first"] == 1.0
     assert "first" not in ranks[1]["shown 7"]
 

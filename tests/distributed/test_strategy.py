@@ -191,7 +191,7 @@ def test_gradients_are_the_average_over_ranks(ranks: list[dict[str, Any]]) -> No
         torch.testing.assert_close(one["averaged"], average(*parts))
 
 
-def test_accumulation_keeps_gradients_local_until_the_last_backward(ranks: list[dict[str, Any]]) -> None:
+def test_row_111_accumulation_keeps_gradients_local_until_the_last_backward(ranks: list[dict[str, Any]]) -> None:
     for one in ranks:
         torch.testing.assert_close(one["local"], Net(one["state"]).gradients(one["batches"][0]))
     parts = [Net(one["state"]).gradients(*one["batches"]) for one in ranks]

@@ -54,6 +54,15 @@ x = torch.randn(16, 3)
 data = TensorDataset(x, x.sum(1, keepdim=True), torch.arange(16))
 uneven = TensorDataset(x[:7], x[:7], torch.arange(7))
 module = Regression()
+wrapped = {"fit": 0, "validate": 0}
+
+
+def count(inner, arguments):
+    if isinstance(inner, torch.nn.parallel.DistributedDataParallel):
+        wrapped[trainer.state.fn] += 1
+
+
+torch.nn.modules.module.register_module_forward_pre_hook(count)
 trainer = pl.Trainer(
     max_epochs=2, accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto",
     default_root_dir=folder, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
@@ -61,6 +70,8 @@ trainer = pl.Trainer(
 trainer.fit(module, DataLoader(data, batch_size=8 // devices), DataLoader(uneven, batch_size=2))
 metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
 saved = str(trainer.checkpoint_callback.best_model_path)
+trainer.validate(module, DataLoader(uneven, batch_size=2), verbose=False)
+calls = dict(wrapped)
 
 warnings.simplefilter("ignore")  # another version folder: ModelCheckpoint says what it does not restore
 resumed = Regression()
@@ -80,7 +91,7 @@ supervised.fit(plain, DataLoader(TensorDataset(x, x.sum(1, keepdim=True)), batch
 torch.save(
     {
         "plain": plain.state_dict(), "weights": module.state_dict(), "seen": module.seen, "metrics": metrics, "saved": saved,
-        "epochs": again.current_epoch, "steps": again.global_step, "resumed": resumed.state_dict(),
+        "calls": calls, "epochs": again.current_epoch, "steps": again.global_step, "resumed": resumed.state_dict(),
     },
     f"{folder}/rank-{trainer.global_rank}-of-{devices}.pt",
 )
@@ -119,6 +130,12 @@ def test_ranks_end_with_the_same_weights_as_one_process(results: Any) -> None:
     for name, weight in one["weights"].items():
         assert torch.equal(two[0]["weights"][name], two[1]["weights"][name])
         torch.testing.assert_close(two[0]["weights"][name], weight, rtol=1e-5, atol=1e-6)
+
+
+def test_row_110_the_wrapper_is_there_for_fit_only(results: Any) -> None:
+    one, two = results
+    assert one["calls"] == {"fit": 0, "validate": 0}
+    assert [rank["calls"] for rank in two] == [{"fit": 4, "validate": 0}] * 2  # two epochs of two batches
 
 
 def test_each_training_sample_is_seen_by_one_rank(results: Any) -> None:

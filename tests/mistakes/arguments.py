@@ -307,7 +307,7 @@ def logger_class_instead_of_instance():
     trainer(logger=pl.loggers.CSVLogger)
 
 
-@mistake(MisconfigurationException, "`profiler`", "'simpel'", "Profiler instance")
+@mistake(MisconfigurationException, "`profiler`", "'simpel'", "Did you mean 'simple'?")
 def profiler_misspelt():
     trainer(profiler="simpel")
 

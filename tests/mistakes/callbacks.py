@@ -110,13 +110,13 @@ def callback_hook_without_its_arguments():
 
 @mistake(
     MisconfigurationException,
-    "`Own.on_train_epoch_end\\(self, outputs\\)`",
-    "outputs",
-    "def on_train_epoch_end\\(self\\)",
+    "`Own.on_train_epoch_start\\(self, epoch\\)`",
+    "epoch",
+    "def on_train_epoch_start\\(self\\)",
 )
-def hook_with_an_argument_of_old():
+def hook_with_an_argument_of_its_own():
     class Own(Model):
-        def on_train_epoch_end(self, outputs):
+        def on_train_epoch_start(self, epoch):
             return None
 
     fit(Own())

@@ -238,7 +238,7 @@ def test_from_every_file(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MORE)
-def test_from_some_files(name: str, tmp_path: Path) -> None:
+def test_row_96_from_some_files(name: str, tmp_path: Path) -> None:
     runs = Resumed(MORE[name], tmp_path)
     chosen = runs.files[list(MORE).index(name) % 5 :: 8]
     assert {str(path): found for path in chosen if (found := runs.check(path))} == {}

@@ -104,4 +104,4 @@ def test_equal_to_a_loop_by_hand(tmp_path: Any, optimizer: Any, workers: int, cl
     assert module.validation == validation
     assert all(torch.equal(tensor, state[name]) for name, tensor in module.model.state_dict().items())
     assert trainer.checkpoint_callback.best_model_path
-    assert (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").exists()
+    assert list((tmp_path / "lightning_logs" / "version_0").glob("events.out.tfevents.*"))

@@ -133,7 +133,7 @@ def test_roots_are_distinct_modules_that_share_their_classes(tmp_path: Path, env
 def test_a_missing_name_is_an_import_error_that_helps(tmp_path: Path, environment: dict[str, str], line: str) -> None:
     result = run(*DROPIN, write(tmp_path / "script.py", line), environment=environment)
     assert result.returncode == 1
-    assert "is not in this version of Leyden" in result.stderr
+    assert "is not in Leyden, which stands in for Lightning" in result.stderr
     assert "Did you mean" in result.stderr
 
 

@@ -6,7 +6,8 @@ import os
 import secrets
 import shutil
 import tempfile
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from leyden.errors import bad_value
 from leyden.utils.files import filesystem, free_bytes, is_local, local_path, sweep_leftovers
@@ -14,6 +15,16 @@ from leyden.utils.files import filesystem, free_bytes, is_local, local_path, swe
 if TYPE_CHECKING:
     from leyden.core.module import LightningModule
     from leyden.trainer import Trainer
+
+
+@dataclass(eq=False)
+class Save:
+    """One decision: what to write, what to delete afterwards, and what was true before it."""
+
+    path: str
+    last: str
+    obsolete: list[str]
+    before: dict[str, Any]
 
 
 def absolute(dirpath: str | os.PathLike[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -51,11 +52,13 @@ class Schedule:
         self.every_n_train_steps = every_n_train_steps or 0
         self.every_n_epochs = every_n_epochs or 0
         self.train_time_interval = train_time_interval
+        self.clock: Callable[[], float] | None = None
+        """What tells the seconds; None: the monotonic clock."""
         self._last_time: float | None = None
 
     def start(self) -> None:
         """Start the clock of the interval."""
-        self._last_time = time.monotonic()
+        self._last_time = self._now()
 
     def fires_after_batch(self, trainer: Trainer) -> bool:
         """Return whether to save after the batch that just ended; ranks agree."""
@@ -63,12 +66,15 @@ class Schedule:
             return bool(trainer.global_step % self.every_n_train_steps == 0)
         if self.train_time_interval is None:
             return False
-        now = time.monotonic()
+        now = self._now()
         elapsed = now - (now if self._last_time is None else self._last_time)
         fires = bool(trainer.strategy.broadcast(elapsed >= self.train_time_interval.total_seconds()))
         if fires:
             self._last_time = now
         return fires
+
+    def _now(self) -> float:
+        return time.monotonic() if self.clock is None else self.clock()
 
     def fires_in_epoch(self, epoch: int) -> bool:
         """Return whether the end of this epoch (counted from 0), or a validation in it, is a time to save."""

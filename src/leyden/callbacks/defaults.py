@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
 
 from leyden.callbacks.model_checkpoint import ModelCheckpoint
 from leyden.callbacks.model_summary import ModelSummary
@@ -10,8 +13,10 @@ from leyden.callbacks.progress import ProgressBar, default_progress_bar
 from leyden.callbacks.timer import Timer
 from leyden.core.callback import Callback, Checkpoint
 from leyden.engine.config import TrainerArguments, listed
-from leyden.errors import MisconfigurationException
+from leyden.errors import MisconfigurationException, bad_value
 
+GROUP = "leyden.callbacks_factory"
+"""The entry points by which an installed package adds callbacks to every Trainer: functions that return them."""
 DEFAULTS: dict[str, tuple[type[Callback], Callable[[TrainerArguments], Callback]]] = {
     "max_time": (Timer, lambda arguments: Timer(arguments.max_time, interval="step")),
     "enable_progress_bar": (ProgressBar, lambda arguments: default_progress_bar()),
@@ -36,7 +41,7 @@ def check_callbacks(arguments: TrainerArguments) -> Iterator[Exception]:
 
 
 def with_defaults(arguments: TrainerArguments) -> list[Callback]:
-    """Return the callbacks that were given and, after them, those that are asked for and not there yet.
+    """Return the callbacks that were given, those that are asked for and not there yet, and those of packages.
 
     Example:
         >>> arguments, _ = TrainerArguments.checked({"max_time": {"hours": 1}, "barebones": True})
@@ -48,4 +53,24 @@ def with_defaults(arguments: TrainerArguments) -> list[Callback]:
         wanted = getattr(arguments, name) not in (None, False)
         if wanted and not any(isinstance(callback, kind) for callback in callbacks):
             callbacks.append(make(arguments))
+    return callbacks + [callback for point in factories() for callback in from_package(point)]
+
+
+@functools.cache
+def factories() -> tuple[EntryPoint, ...]:
+    """The functions of installed packages that make callbacks; those for Lightning count while the drop-in is on."""
+    groups = [GROUP, *(["lightning.pytorch.callbacks_factory"] if "leyden.legacy.finder" in sys.modules else [])]
+    return tuple(point for group in groups for point in entry_points(group=group))
+
+
+def from_package(point: EntryPoint) -> list[Callback]:
+    """Make the callbacks of a package.
+
+    Raises:
+        TypeError: Its function returned something else.
+    """
+    made = point.load()()
+    callbacks = list(made) if isinstance(made, list | tuple) else [made]
+    if not all(isinstance(callback, Callback) for callback in callbacks):
+        raise TypeError(bad_value(f"the entry point {point.value}()", made, "a Callback, or a list of them"))
     return callbacks

@@ -13,7 +13,9 @@ from torch import Tensor
 from leyden.callbacks.monitoring import MODES, looks_after_training_epoch
 from leyden.core.callback import Callback
 from leyden.errors import MisconfigurationException, bad_value, missing_metric, nearest
-from leyden.utils.rank import announce, rank, rank_prefixed_message, rank_zero_warn
+from leyden.legacy.constructors import early_stopping_arguments, takes_old
+from leyden.legacy.utilities.messages import rank_prefixed_message
+from leyden.utils.rank import announce, rank, rank_zero_warn
 
 if TYPE_CHECKING:
     from leyden.core.module import LightningModule
@@ -62,6 +64,7 @@ class EarlyStopping(Callback):
 
     monitors = True
 
+    @takes_old(early_stopping_arguments)
     def __init__(
         self,
         monitor: str,
@@ -126,8 +129,8 @@ class EarlyStopping(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the state back; its patience replaces the constructor's."""
         self.wait_count = state_dict["wait_count"]
-        self.stopped_epoch = state_dict["stopped_epoch"]
-        self.best_score = torch.as_tensor(state_dict["best_score"]).cpu()
+        self.stopped_epoch = state_dict.get("stopped_epoch", 0)
+        self.best_score = torch.as_tensor(state_dict.get("best_score", self.best_score)).cpu()  # 0.7 did not save it
         self.patience = state_dict["patience"]
         self.stopping_reason = EarlyStoppingReason(state_dict.get("stopping_reason", 0))
         self.stopping_reason_message = state_dict.get("stopping_reason_message")

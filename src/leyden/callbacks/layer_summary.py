@@ -1,4 +1,4 @@
-"""What a module consists of: names, types, parameters, modes and, from an example input, sizes."""
+"""What a module consists of: names, types, parameters, modes and, from an example input, sizes and operations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.utils.flop_counter import FlopCounterMode
 
 from leyden.errors import bad_value
 from leyden.utils.rank import rank_zero_warn
@@ -61,13 +62,16 @@ class LayerSummary:
     training: bool
     in_size: Any = UNKNOWN_SIZE
     out_size: Any = UNKNOWN_SIZE
+    flops: int = 0
+    """Floating-point operations of the example's forward pass; 0 without an example."""
 
 
 class ModelSummary:
     """A module's layers, parameters and modes; ``print`` it for a table.
 
     With an ``example_input_array`` on the module (a tensor, a tuple of arguments, a dict of keyword arguments) one
-    forward pass in eval mode finds the sizes. It leaves random numbers, modes, parameters and buffers as they were.
+    forward pass in eval mode finds the sizes, and counts the floating-point operations of matrix products, convolutions
+    and attention. It leaves random numbers, modes, parameters and buffers as they were.
     Parameters that are shared count once in the totals.
 
     Args:
@@ -97,6 +101,8 @@ class ModelSummary:
         modes = [module.training for module in model.modules() if module is not model]
         self.total_training_modes = {"train": sum(modes), "eval": len(modes) - sum(modes)}
         """How many modules, at any depth, are in train and in eval mode."""
+        self.total_flops = 0
+        """The floating-point operations of the example's forward pass; 0 without an example."""
         self.has_sizes = False
         if len(shaped) < len(parameters):
             rank_zero_warn(
@@ -147,6 +153,7 @@ class ModelSummary:
             "Mode": ["train" if layer.training else "eval" for layer in layers],
         }
         if self.has_sizes:
+            table["FLOPs"] = [readable_count(layer.flops) for layer in layers]
             table |= {"In sizes": [str(size) for size in self.in_sizes], "Out sizes": [str(s) for s in self.out_sizes]}
         if self.other_parameters and layers:
             other = {" ": " ", "Name": "other params", "Params": readable_count(self.other_parameters)}
@@ -156,25 +163,13 @@ class ModelSummary:
 
     def totals(self) -> dict[str, str]:
         """Return the lines under the table: what is counted, and the count as text."""
-        return {
-            "Trainable params": readable_count(self.trainable_parameters),
-            "Non-trainable params": readable_count(self.total_parameters - self.trainable_parameters),
-            "Total params": readable_count(self.total_parameters),
-            "Total estimated model params size (MB)": f"{self.model_size:,.3f}",
-            "Modules in train mode": str(self.total_training_modes["train"]),
-            "Modules in eval mode": str(self.total_training_modes["eval"]),
-        }
+        flops = self.total_flops if self.has_sizes else None
+        return totals(
+            self.total_parameters, self.trainable_parameters, self.model_size, self.total_training_modes, flops
+        )
 
     def __str__(self) -> str:
-        lines = []
-        if self.layers:
-            table = self.columns()
-            widths = [max(map(len, (name, *column))) for name, column in table.items()]
-            rows = [list(table), *map(list, zip(*table.values(), strict=True))]
-            cells = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-            rule = "-" * (len(cells[0]) + 2)
-            lines = [cells[0].rstrip(), rule, *(line.rstrip() for line in cells[1:]), rule]
-        return "\n".join([*lines, *(f"{value:<10}{name}" for name, value in self.totals().items())])
+        return as_text(self.columns() if self.layers else {}, self.totals())
 
     def _find_sizes(self, model: nn.Module) -> None:
         handles = [
@@ -183,12 +178,17 @@ class ModelSummary:
             if not isinstance(module, torch.jit.ScriptModule)
         ]
         try:
-            with _unchanged(model), isolate_rng(), torch.no_grad():
+            counter = FlopCounterMode(display=False)
+            with _unchanged(model), isolate_rng(), torch.no_grad(), counter:
                 example = _like_parameters(model.example_input_array, model)
                 if isinstance(example, Mapping):
                     model(**example)
                 else:
                     model(*example) if isinstance(example, tuple) else model(example)
+            counts = counter.get_flop_counts()
+            for layer in self.layers:
+                layer.flops = sum(counts.get(f"{type(model).__name__}.{layer.name}", {}).values())
+            self.total_flops = counter.get_total_flops()
             self.has_sizes = True
         except Exception as error:  # noqa: BLE001  # a summary must not end a run
             rank_zero_warn(
@@ -198,6 +198,37 @@ class ModelSummary:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def totals(
+    total_parameters: int,
+    trainable_parameters: int,
+    model_size: float,
+    total_training_modes: Mapping[str, int],
+    total_flops: int | None = None,
+) -> dict[str, str]:
+    """Return the lines under a summary's table: what is counted, and the count as text."""
+    lines = {
+        "Trainable params": readable_count(trainable_parameters),
+        "Non-trainable params": readable_count(total_parameters - trainable_parameters),
+        "Total params": readable_count(total_parameters),
+        "Total estimated model params size (MB)": f"{model_size:,.3f}",
+        "Modules in train mode": str(total_training_modes["train"]),
+        "Modules in eval mode": str(total_training_modes["eval"]),
+    }
+    return lines if total_flops is None else lines | {"Total FLOPs": readable_count(total_flops)}
+
+
+def as_text(columns: Mapping[str, list[str]], lines: Mapping[str, str]) -> str:
+    """Return a table and the lines under it as plain text."""
+    text = []
+    if columns:
+        widths = [max(map(len, (name, *column))) for name, column in columns.items()]
+        rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
+        cells = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        rule = "-" * (len(cells[0]) + 2)
+        text = [cells[0].rstrip(), rule, *(line.rstrip() for line in cells[1:]), rule]
+    return "\n".join([*text, *(f"{value:<10}{name}" for name, value in lines.items())])
 
 
 def readable_count(number: int) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from leyden.callbacks import checkpoint_folder as folder
-from leyden.callbacks.checkpoint_names import check_template, fill_template
+from leyden.callbacks.checkpoint_arguments import check_arguments, check_link
+from leyden.callbacks.checkpoint_folder import Save
+from leyden.callbacks.checkpoint_names import fill_template
+from leyden.callbacks.checkpoint_plan import Plan, plan
 from leyden.callbacks.checkpoint_ranking import best_of, ranked, score_of, worst_score
 from leyden.callbacks.checkpoint_schedule import Schedule
-from leyden.callbacks.monitoring import MODES, looks_after_training_epoch
+from leyden.callbacks.monitoring import looks_after_training_epoch
 from leyden.core.callback import Checkpoint
-from leyden.errors import MisconfigurationException, bad_value, missing_metric, nearest
-from leyden.utils.files import atomic_write, is_local
+from leyden.errors import MisconfigurationException, missing_metric
+from leyden.legacy.constructors import model_checkpoint_arguments, takes_old
+from leyden.utils.files import atomic_write
 from leyden.utils.rank import rank_zero_info, rank_zero_warn
 
 if TYPE_CHECKING:
@@ -23,16 +26,6 @@ if TYPE_CHECKING:
 
     from leyden.core.module import LightningModule
     from leyden.trainer import Trainer
-
-
-@dataclass(eq=False)
-class _Save:
-    """One decision: what to write, what to delete afterwards, and what was true before it."""
-
-    path: str
-    last: str
-    obsolete: list[str]
-    before: dict[str, Any]
 
 
 class ModelCheckpoint(Checkpoint):
@@ -79,6 +72,7 @@ class ModelCheckpoint(Checkpoint):
     FILE_EXTENSION = ".ckpt"
     STARTING_VERSION = 1
 
+    @takes_old(model_checkpoint_arguments)
     def __init__(
         self,
         dirpath: str | os.PathLike[str] | None = None,
@@ -110,7 +104,8 @@ class ModelCheckpoint(Checkpoint):
         self._schedule = Schedule(every_n_train_steps, every_n_epochs, train_time_interval)
         self._save_on_train_epoch_end = save_on_train_epoch_end
         self._enable_version_counter = enable_version_counter
-        self._check_arguments()
+        check_arguments(mode, monitor, save_top_k, save_last, filename)
+        check_link(save_last, self.dirpath)
 
         self.best_k_models: dict[str, Tensor] = {}
         self.best_model_path = ""
@@ -123,7 +118,7 @@ class ModelCheckpoint(Checkpoint):
         self._waiting = False  # a trigger fired before the monitored value was logged
         self._validated = False
         self._wrote_last = False
-        self._pending: list[_Save] = []
+        self._pending: list[Save] = []
         self._resumed: set[str] = set()
 
     @property
@@ -137,7 +132,7 @@ class ModelCheckpoint(Checkpoint):
         """Settle the folder; before a fit, create it and test that it can be written."""
         dirpath = folder.default_folder(trainer) if self.dirpath is None else self.dirpath
         self.dirpath = dirpath = trainer.strategy.broadcast(dirpath)
-        self._check_link()
+        check_link(self.save_last, dirpath)
         if stage != "fit":
             return
         self._validated = self._waiting = self._wrote_last = False
@@ -146,7 +141,8 @@ class ModelCheckpoint(Checkpoint):
             return
         problem = ""
         if trainer.is_global_zero:
-            continued = bool(trainer.ckpt_path) and folder.holds(dirpath, str(trainer.ckpt_path))
+            origin = trainer.ckpt_path or (self.best_model_path if trainer.global_step else "")
+            continued = bool(origin) and folder.holds(dirpath, str(origin))
             if self.save_top_k != 0 and folder.is_filled(dirpath) and not continued:
                 rank_zero_warn(f"Checkpoint directory {dirpath} exists and is not empty.")
             problem = folder.prepare(dirpath, folder.weight_bytes(pl_module))
@@ -203,6 +199,32 @@ class ModelCheckpoint(Checkpoint):
             self._submit(trainer, path, last, [], before, at_once=True)
         except Exception as error:  # noqa: BLE001  # the run's own exception matters more
             rank_zero_warn(f"ModelCheckpoint could not save {path} after {type(exception).__name__}: {error!r}")
+
+    def plan(
+        self,
+        trainer: Trainer,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        *,
+        logged_in: str = "validation",
+        seconds_per_batch: float | None = None,
+    ) -> Plan:
+        """Print, and return, what a ``fit`` with this Trainer will write and delete when; nothing is run.
+
+        Args:
+            trainer: The Trainer, with all its callbacks; it may have trained already, or be about to.
+            train_dataloaders: As for ``fit``, or the number of batches in an epoch; None: those of its last run.
+            val_dataloaders: As for ``fit``, or a number of batches; None: those of its last run, if any.
+            logged_in: Where the monitored value is logged: ``"validation"``, ``"step"`` or ``"epoch"`` of training.
+            seconds_per_batch: How long a batch takes, for triggers that look at the clock.
+
+        Raises:
+            ValueError: The number of training batches is not known.
+        """
+        others = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+        found = plan(self, others, trainer, train_dataloaders, val_dataloaders, logged_in, seconds_per_batch)
+        trainer.print(found)
+        return found
 
     def _may_save(self, trainer: Trainer) -> bool:
         return (
@@ -377,7 +399,7 @@ class ModelCheckpoint(Checkpoint):
         if last:
             obsolete = [*obsolete, before["last_model_path"]]
         obsolete = [old for old in obsolete if old not in ("", path, last) and self._is_removable(old)]
-        save = _Save(path, last, obsolete, before)
+        save = Save(path, last, obsolete, before)
         self._last_global_step_saved = trainer.global_step
         self._pending.append(save)
         if at_once:
@@ -385,7 +407,7 @@ class ModelCheckpoint(Checkpoint):
         else:
             trainer.when_settled(lambda: self._write(trainer, save))
 
-    def _write(self, trainer: Trainer, save: _Save) -> None:
+    def _write(self, trainer: Trainer, save: Save) -> None:
         if save not in self._pending:
             return
         try:
@@ -403,8 +425,9 @@ class ModelCheckpoint(Checkpoint):
             raise
         self._pending.remove(save)
         if trainer.is_global_zero:
+            plugin = trainer._runtime.checkpoint_io
             for old in save.obsolete:
-                folder.remove(old)
+                folder.remove(old) if plugin is None else plugin.remove_checkpoint(old)
             for logger in trainer.loggers:
                 logger.after_save_checkpoint(self)
 
@@ -467,23 +490,3 @@ class ModelCheckpoint(Checkpoint):
     def _restore(self, record: dict[str, Any]) -> None:
         self.load_state_dict(record)
         self._wrote_last = record["wrote_last"]
-
-    def _check_arguments(self) -> None:
-        if self.mode not in MODES:
-            accepted = f"one of {MODES}"
-            raise MisconfigurationException(bad_value("mode", self.mode, accepted) + nearest(str(self.mode), MODES))
-        k = self.save_top_k
-        if not isinstance(k, int) or isinstance(k, bool) or k < -1:
-            raise MisconfigurationException(bad_value("save_top_k", k, "an int >= -1 (-1: all, 0: none)"))
-        if self.monitor is None and k > 1:
-            fix = "name the logged value to rank by, `monitor='val_loss'`"
-            raise MisconfigurationException(bad_value("save_top_k", k, "-1, 0 or 1 when `monitor` is None", fix))
-        if self.save_last not in (None, True, False, "link"):
-            raise MisconfigurationException(bad_value("save_last", self.save_last, "True, False, None or 'link'"))
-        check_template("filename", self.filename or "")
-        self._check_link()
-
-    def _check_link(self) -> None:
-        if self.save_last == "link" and self.dirpath is not None and not is_local(self.dirpath):
-            accepted = f"True when `dirpath` is a URL ({self.dirpath})"
-            raise ValueError(bad_value("save_last", "link", accepted, "write save_last=True"))

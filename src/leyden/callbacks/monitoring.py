@@ -26,3 +26,10 @@ def looks_after_training_epoch(trainer: Trainer) -> bool:
         return True
     interval = trainer.val_check_interval
     return interval is None or (isinstance(interval, float) and interval == 1.0)
+
+
+def logs_now(trainer: Trainer) -> bool:
+    """Whether the training batch that just ended is one whose step values go to the loggers."""
+    every, progress, window = trainer.log_every_n_steps, trainer._progress, trainer._run_now.window
+    stepped = progress.batch % window.size == 0 or progress.is_last_batch
+    return bool(every and stepped and (progress.stepped + 1) % every == 0)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from leyden.callbacks.notebook_display import Cell, in_notebook
 from leyden.callbacks.progress_display import Display, Lines, Metrics, RichProgressBarTheme, Screen, Stage
 from leyden.core.callback import Callback
 from leyden.errors import bad_value
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def default_progress_bar() -> ProgressBar:
-    """Return the bar for this standard output: live on a terminal, plain lines in a batch job, a pipe or a notebook.
+    """Return the bar for this standard output: live on a terminal and in a notebook, else plain lines.
 
     Example:
         >>> isinstance(default_progress_bar(), ProgressBar)
         True
     """
-    return RichProgressBar() if sys.stdout.isatty() else PlainProgress()
+    return RichProgressBar() if sys.stdout.isatty() or in_notebook() else PlainProgress()
 
 
 def get_standard_metrics(trainer: Trainer) -> Metrics:
@@ -342,7 +343,7 @@ class TimedProgressBar(ProgressBar, ABC):
 
 
 class PlainProgress(TimedProgressBar):
-    """One complete line every few seconds and at the end of each epoch: for batch jobs, pipes and notebooks.
+    """One complete line every few seconds and at the end of each epoch: for batch jobs and pipes.
 
     Args:
         interval: Seconds between two lines within an epoch.
@@ -366,7 +367,7 @@ class PlainProgress(TimedProgressBar):
 
 
 class RichProgressBar(TimedProgressBar):
-    """Live bars on a terminal; plain lines every ten seconds where there is none.
+    """Live bars on a terminal and in a notebook; plain lines every ten seconds elsewhere.
 
     Args:
         refresh_rate: 0 switches the bar off. Any other value leaves the pace to the clock: five drawings a second at
@@ -408,9 +409,11 @@ class RichProgressBar(TimedProgressBar):
         return self._enabled and self._refresh_rate > 0
 
     def configure_columns(self, trainer: Trainer) -> list[ProgressColumn]:
-        """Return rich's columns for a bar; ``task.fields`` has ``batches``, ``times``, ``speed`` and ``metrics``."""
+        """Return rich's columns for a bar, without that of the metrics, which follows them.
+
+        ``task.fields`` has ``batches``, ``times``, ``speed`` and ``metrics``, each a str.
+        """
         from rich.progress import BarColumn, TextColumn
-        from rich.table import Column
 
         theme = self.theme
         return [
@@ -423,15 +426,18 @@ class RichProgressBar(TimedProgressBar):
             TextColumn("{task.fields[batches]}", style=theme.batch_progress, markup=False),
             TextColumn("{task.fields[times]}", style=theme.time, markup=False),
             TextColumn("{task.fields[speed]}", style=theme.processing_speed, markup=False),
-            TextColumn(
-                "{task.fields[metrics]}", style=theme.metrics, markup=False, table_column=Column(overflow="fold")
-            ),
         ]
 
     def _open(self, trainer: Trainer) -> Display:
         from rich.console import Console
+        from rich.progress import TextColumn
+        from rich.table import Column
 
+        if in_notebook():
+            return Cell(self.theme, self.leave)
         console = Console(**self.console_kwargs)
-        if not console.is_terminal or console.is_dumb_terminal or console.is_jupyter:
+        if not console.is_terminal or console.is_dumb_terminal:
             return Lines(interval=10.0)
-        return Screen(self.configure_columns(trainer), console, self.theme, self.leave)
+        text, style = "{task.fields[metrics]}", self.theme.metrics
+        metrics = TextColumn(text, style=style, markup=False, table_column=Column(overflow="fold"))
+        return Screen([*self.configure_columns(trainer), metrics], console, self.theme, self.leave)

@@ -167,9 +167,7 @@ class Screen(Display):
             "batches": stage.batches(),
             "times": " • ".join(stage.times()),
             "speed": f"{stage.speed():.2f}it/s",
-            "metrics": theme.metrics_text_delimiter.join(
-                f"{name}: {_text(value, theme.metrics_format)}" for name, value in metrics.items()
-            ),
+            "metrics": metrics_text(metrics, theme),
         }
         self._progress.start()
         if not stage.nested:
@@ -195,6 +193,13 @@ def _accepts_output(stream: Any) -> bool:
         return bool(select.select([], [stream], [], 0)[1])
     except (OSError, ValueError, TypeError):  # no descriptor behind it, or a system that cannot tell
         return True
+
+
+def metrics_text(metrics: Metrics, theme: RichProgressBarTheme) -> str:
+    """Return the metrics in a theme's format."""
+    return theme.metrics_text_delimiter.join(
+        f"{name}: {_text(value, theme.metrics_format)}" for name, value in metrics.items()
+    )
 
 
 def _text(value: Any, number_format: str) -> str:

@@ -50,7 +50,7 @@ class Timer(Callback):
     def __init__(
         self,
         duration: str | timedelta | Mapping[str, float] | None = None,
-        interval: str = Interval.STEP,
+        interval: str = "step",
         verbose: bool = True,
     ) -> None:
         if interval not in tuple(Interval):

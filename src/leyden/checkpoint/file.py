@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
 import zlib
 from collections import OrderedDict
 from contextlib import suppress
@@ -18,8 +17,9 @@ from typing import Any, BinaryIO, NoReturn
 import torch
 from torch.utils._pytree import keystr, tree_flatten_with_path, tree_leaves
 
-from leyden.checkpoint import scan, schema
+from leyden.checkpoint import scan
 from leyden.errors import CheckpointError, bad_value, nearest
+from leyden.legacy.checkpoints import known_classes
 from leyden.utils import files
 
 Path = str | os.PathLike[str]
@@ -35,7 +35,7 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
     searched for anything that :func:`load` would refuse, and then renamed; see :func:`leyden.utils.files.atomic_write`.
 
     Args:
-        checkpoint: A dict with the keys of :mod:`leyden.checkpoint.schema`; values are plain types and tensors.
+        checkpoint: A dict of plain types and tensors; those of a run have the keys of :mod:`leyden.checkpoint.schema`.
         path: A local path or a URL. Missing folders are made.
 
     Raises:
@@ -48,7 +48,6 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
         tensor([1., 1.])
     """
     name = os.fspath(path)
-    schema.check(checkpoint, name)
 
     def verify(file: BinaryIO) -> None:
         _check_sum(file, name)
@@ -59,17 +58,14 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
         with files.atomic_write(path, verify) as file:
             _write(checkpoint, file, name)
     except OSError as error:
-        tensors = [leaf for leaf in tree_leaves(checkpoint) if isinstance(leaf, torch.Tensor)]
-        needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        needed = sum(leaf.nbytes for leaf in tree_leaves(checkpoint) if isinstance(leaf, torch.Tensor))
         free = files.free_bytes(path)
         room = "" if free is None else f" and {free:,} bytes are free there"
-        raise CheckpointError(
-            f"{name!r} was not saved: {error}. It needs about {needed:,} bytes{room}. Fix: free space or write to another"
-            " folder (`dirpath`). A file that was there before is unchanged."
-        ) from error
+        text = f"{name!r} was not saved: {error}. It needs about {needed:,} bytes{room}. An earlier file is unchanged"
+        raise CheckpointError(f"{text}. Fix: free space, or write to another folder (`dirpath`).") from error
 
 
-def load(path: Path | BinaryIO, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+def load(path: Path | BinaryIO, map_location: Any = None, weights_only: bool | None = None) -> Any:
     """Read a checkpoint; no code in the file runs unless ``weights_only=False`` is written in this very call.
 
     Args:
@@ -80,31 +76,27 @@ def load(path: Path | BinaryIO, map_location: Any = None, weights_only: bool | N
             contains**. The same for paths, URLs and file objects. The checksum is verified in every case.
 
     Returns:
-        The checkpoint dict.
+        What the file holds; :func:`leyden.checkpoint.schema.check` tells whether it is a run's checkpoint.
 
     Raises:
         FileNotFoundError: There is no such file; a file of a similar name is suggested.
-        CheckpointError: The file is damaged, is no checkpoint, or asks for something that is not allowed.
+        CheckpointError: The file is damaged, or asks for something that is not allowed.
     """
     trusted = weights_only is False
     stream, name = _open(path)
-    with stream:
+    with stream, torch.serialization.safe_globals(known_classes()):
         _check_sum(stream, name)
         if not trusted and (reason := scan.refusal(stream)):
-            fix = (
-                "pass a whole file written by the Trainer or torch.save; allow a class that you trust with"
-                " torch.serialization.add_safe_globals([...]); only if you trust whoever made the file, pass"
-                " weights_only=False, which lets it run any code"
-            )
+            fix = "allow classes that you trust with torch.serialization.add_safe_globals([...]), or, only if you trust"
+            fix += " whoever made the file, pass weights_only=False, which lets it run any code"
             _refuse_file(name, f"{reason}. Nothing in it was executed", fix)
         stream.seek(0)
         try:
-            checkpoint = torch.load(stream, map_location=map_location, weights_only=not trusted, mmap=False)
+            return torch.load(stream, map_location=map_location, weights_only=not trusted, mmap=False)
         except Exception as error:  # noqa: BLE001  # a hostile or damaged file can raise anything
             reason = str(error).rpartition("WeightsUnpickler error: ")[2].partition("\n\nCheck the doc")[0].strip()
             fix = "use an older checkpoint; where a device is missing, pass map_location='cpu'"
             _refuse_file(name, f"{type(error).__name__}: {reason}", fix, error)
-    return schema.check(checkpoint, name)
 
 
 def _write(checkpoint: dict[str, Any], file: BinaryIO, name: str) -> None:
@@ -142,14 +134,7 @@ def _check_sum(stream: BinaryIO, name: str) -> None:
     if start == b"PK" and not (end and tail.startswith(len(comment).to_bytes(2, "little"), 16)):
         _refuse_file(name, "the file is damaged: it was cut short, overwritten or added to at its end")
     if end and comment and comment != _comment(stream, size - len(comment)):
-        _refuse_file(name, "the file is damaged: its bytes do not match its checksum" + _damaged_record(stream))
-
-
-def _damaged_record(stream: BinaryIO) -> str:
-    with suppress(Exception):  # the damage may be in the zip's structure itself
-        if record := zipfile.ZipFile(stream).testzip():
-            return f" (damaged part: {record})"
-    return ""
+        _refuse_file(name, "the file is damaged: its bytes do not match its checksum")
 
 
 def _open(path: Path | BinaryIO) -> tuple[BinaryIO, str]:
@@ -167,9 +152,8 @@ def _open(path: Path | BinaryIO) -> tuple[BinaryIO, str]:
         return io.BytesIO(store.cat_file(remote)), name
     except FileNotFoundError as error:
         hint = nearest(local.name, os.listdir(local.parent) if local.parent.is_dir() else ())
-        raise FileNotFoundError(
-            f"Checkpoint file not found: {name}.{hint} Fix: pass the path of an existing file."
-        ) from error
+        text = f"Checkpoint file not found: {name}.{hint} Fix: pass the path of an existing file."
+        raise FileNotFoundError(text) from error
     except (OSError, ValueError) as error:
         _refuse_file(name, str(error), "check the path and its permissions", error)
 
@@ -190,11 +174,9 @@ def _blame(checkpoint: dict[str, Any]) -> str:
 
 
 def _refuse_value(checkpoint: dict[str, Any], name: str, reason: str, cause: Exception | None = None) -> NoReturn:
-    raise CheckpointError(
-        f"{name!r} was not saved: {_blame(checkpoint)}, which could not be loaded again ({reason}). Fix: store plain values"
-        " (numbers, str, list, dict, tensors) instead, leave a hyperparameter out with save_hyperparameters(ignore=[...]),"
-        " or allow a class that you trust with torch.serialization.add_safe_globals([...]) for saving and loading."
-    ) from cause
+    fix = "store plain values, leave hyper-parameters out with save_hyperparameters(ignore=[...]), or allow a class that"
+    text = f"{name!r} was not saved: {_blame(checkpoint)}, which could not be loaded again ({reason}). Fix: {fix}"
+    raise CheckpointError(f"{text} you trust with torch.serialization.add_safe_globals([...]).") from cause
 
 
 def _refuse_file(

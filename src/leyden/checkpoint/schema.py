@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from leyden.errors import CheckpointError
+from leyden.legacy.checkpoints import upgrade
 
 VERSION = 1  # of what lies under RUN; raised when an older program could not read it
 
@@ -23,17 +24,13 @@ LOOPS = "loops"
 CALLBACKS = "callbacks"
 OPTIMIZER_STATES = "optimizer_states"
 LR_SCHEDULERS = "lr_schedulers"
-MIXED_PRECISION = "MixedPrecision"
 LIGHTNING_VERSION = "pytorch-lightning_version"
 LEYDEN_VERSION = "leyden_version"
 RUN = "leyden"  # {"version": VERSION, ...}: random generators, order and position, accumulation, what is still due
 
-TRAINING_KEYS = (CALLBACKS, OPTIMIZER_STATES, LR_SCHEDULERS, MIXED_PRECISION, RUN)
-"""Keys that a weights-only checkpoint leaves out."""
-
 
 def check(checkpoint: object, path: str) -> dict[str, Any]:
-    """Return ``checkpoint`` if it is a checkpoint dict that this version reads.
+    """Return ``checkpoint`` if it is a checkpoint dict that this version reads, with today's keys if an old one.
 
     Args:
         checkpoint: What a file held.
@@ -47,14 +44,12 @@ def check(checkpoint: object, path: str) -> dict[str, Any]:
         ['epoch', 'state_dict']
     """
     if not isinstance(checkpoint, dict):
-        problem = (
-            f"it holds a {type(checkpoint).__name__}. Fix: use torch.load for files that the Trainer did not write"
-        )
+        problem = f"it holds a {type(checkpoint).__name__}. Fix: use torch.load for files of other programs"
     elif isinstance(checkpoint.get(STATE_DICT), Mapping):
         run = checkpoint.get(RUN)
         version = run.get("version", VERSION) if isinstance(run, dict) else VERSION
         if version <= VERSION:
-            return checkpoint
+            return upgrade(checkpoint)[0]
         problem = f"a newer Leyden wrote it (format {version}, not {VERSION}). Fix: pip install --upgrade leyden"
     elif checkpoint and all(isinstance(value, torch.Tensor) for value in checkpoint.values()):
         problem = "it holds a bare state_dict (weights only). Fix: load it with model.load_state_dict(torch.load(path))"

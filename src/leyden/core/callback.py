@@ -28,6 +28,9 @@ class Callback:
 
     monitors: bool = False
     """Set it on a class that decides by logged values: its ``on_train_epoch_end`` runs after the module's."""
+    replaces_weights: bool = False
+    """Set it on a class that saves other weights than the module's: its ``on_save_checkpoint`` runs for every file, also
+    for one with the weights alone, which has no key ``optimizer_states``."""
 
     @property
     def state_key(self) -> str:

@@ -115,11 +115,17 @@ class Owner:
 def timed(profiler: Profiler, name: str, listener: Listener) -> Listener:
     """``listener``, measured at each call."""
 
-    def call(*arguments: Any) -> Any:
+    def call(*arguments: Any, **options: Any) -> Any:
         with profiler.profile(name):
-            return listener(*arguments)
+            return listener(*arguments, **options)
 
     return call
+
+
+def label(owner: LightningModule | LightningDataModule) -> str:
+    """What a profiler's report puts before the name of an owner's hook."""
+    kind = LightningDataModule if isinstance(owner, LightningDataModule) else LightningModule
+    return f"[{kind.__name__}]{type(owner).__name__}"
 
 
 class Hooks:
@@ -153,8 +159,8 @@ class Hooks:
     def bind(self) -> None:
         """Collect who overrides which hook: when a run begins, and whenever callbacks or methods may have changed."""
         data, given = self.datamodule, (self.trainer, self.module)
-        module = Owner(self.module, LightningModule, f"[LightningModule]{type(self.module).__name__}")
-        datamodules = [] if data is None else [Owner(data, LightningDataModule, f"[DataModule]{type(data).__name__}")]
+        module = Owner(self.module, LightningModule, label(self.module))
+        datamodules = [] if data is None else [Owner(data, LightningDataModule, label(data))]
         callbacks = [Owner(c, Callback, f"[Callback]{c.state_key}", given) for c in self.callbacks]
         self._first: dict[str, tuple[Listener, ...]] = {}
         self._own: dict[str, tuple[Listener, ...]] = {}
@@ -169,10 +175,20 @@ class Hooks:
 
     def _put(self, listeners: dict[str, tuple[Listener, ...]], hook: Hook, owners: Sequence[Owner]) -> None:
         found = [(owner.name, method) for owner in owners if (method := owner.find(hook)) is not None]
-        if self.profiler is not None:
-            found = [(name, timed(self.profiler, f"{name}.{hook.name}", method)) for name, method in found]
         if found:
-            listeners[hook.name] = tuple(method for _, method in found)
+            listeners[hook.name] = tuple(self.measured(f"{name}.{hook.name}", method) for name, method in found)
+
+    def measured(self, name: str, listener: Listener) -> Listener:
+        """``listener`` under a name in the profiler's report; without a profiler ``listener`` itself."""
+        return listener if self.profiler is None else timed(self.profiler, name, listener)
+
+    def measured_batches(self, name: str, batches: Iterator[Any]) -> Iterator[Any]:
+        """``batches`` with each wait for one under a name in the profiler's report; without a profiler themselves."""
+        return batches if self.profiler is None else iter(timed(self.profiler, name, batches.__next__), None)
+
+    def method(self, name: str) -> Listener:
+        """The module's own method, for a caller that keeps it; measured if there is a profiler."""
+        return self.measured(f"{label(self.module)}.{name}", getattr(self.module, name))
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call ``name`` on callbacks (and data module), then on the module; return what the module returned."""
@@ -195,11 +211,18 @@ class Hooks:
         """Who overrides ``name``, for a caller that has to reach each of them even if one raises."""
         return [method for group in (self._first, self._own, self._monitors) for method in group.get(name, ())]
 
+    def release(self) -> None:
+        """The run is over: leave nothing in the owners."""
+
     @contextmanager
-    def inside(self, name: str) -> Iterator[None]:
-        """Mark ``name`` as the hook that runs, around a call that is not dispatched."""
+    def inside(self, name: str, owner: Any = None) -> Iterator[None]:
+        """Mark ``name`` as the hook that runs, around a call that is not dispatched; measure that of an ``owner``."""
         previous, self.current = self.current, name
         try:
-            yield
+            if owner is None or self.profiler is None:
+                yield
+            else:
+                with self.profiler.profile(f"{label(owner)}.{name}"):
+                    yield
         finally:
             self.current = previous

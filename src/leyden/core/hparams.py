@@ -8,6 +8,8 @@ import inspect
 from ast import literal_eval
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,9 +19,11 @@ from torch import Tensor, nn
 
 from leyden.core.plain import AttributeDict, decode, encode, entries
 from leyden.errors import bad_value, nearest
-from leyden.utils.rank import rank_zero_warn
+from leyden.utils.rank import rank_zero_deprecation, rank_zero_warn
 
 T = TypeVar("T", bound="HyperparametersMixin")
+CONFIGURED: ContextVar[tuple[type | None, dict[str, Any]]] = ContextVar("CONFIGURED", default=(None, {}))
+"""The class that a configuration is building, and its arguments there: stored instead of the objects made from them."""
 
 
 if TYPE_CHECKING:
@@ -56,6 +60,11 @@ class HyperparametersMixin:
         """The hyper-parameters, free to change; a checkpoint holds what they are when it is written."""
         return self.__dict__.setdefault("_hparams", AttributeDict())  # type: ignore[no-any-return]
 
+    @hparams.setter
+    def hparams(self, hparams: Any) -> None:
+        rank_zero_deprecation("`self.hparams = hparams` is an old form. Write `self.save_hyperparameters(hparams)`.", 3)
+        self.save_hyperparameters(hparams, frame=inspect.currentframe())
+
     @property
     def hparams_initial(self) -> AttributeDict:
         """A copy of the hyper-parameters as the last ``save_hyperparameters`` left them; loggers get these."""
@@ -86,8 +95,11 @@ class HyperparametersMixin:
             "bias":  True
         """
         ignored = {ignore} if isinstance(ignore, str) else set(ignore or ())
-        arguments = _init_arguments(self, frame or inspect.currentframe().f_back)  # type: ignore[union-attr]
-        chosen, holder = _choose(args, arguments)
+        cls, chosen = CONFIGURED.get()
+        holder = None
+        if type(self) is not cls or (args and entries(args[0]) is not None):
+            arguments = _init_arguments(self, frame or inspect.currentframe().f_back)  # type: ignore[union-attr]
+            chosen, holder = _choose(args, arguments)
         kept = {key: value for key, value in {**self.hparams, **chosen}.items() if key not in ignored}
         if modules := [key for key in chosen if isinstance(kept.get(key), nn.Module)]:
             text = f"Hyper-parameters {modules} are modules, which checkpoints hold already. Leave them out: "
@@ -207,9 +219,9 @@ def load_weights(module: Any, weights: Mapping[str, Any], strict: bool) -> None:
 
 def read_checkpoint(path: Any, map_location: Any, weights_only: bool | None) -> dict[str, Any]:
     """Read a checkpoint; without ``map_location``, tensors of devices that are not here go to the CPU."""
-    from leyden.checkpoint.file import load
+    from leyden.checkpoint import file, schema
 
-    return load(path, _device_here if map_location is None else map_location, weights_only)
+    return schema.check(file.load(path, map_location or _device_here, weights_only), str(path))
 
 
 def _device_here(storage: Any, location: str) -> Any:
@@ -231,6 +243,8 @@ def build_from_checkpoint(cls: type[T], checkpoint: Mapping[str, Any], hparams_f
     named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     own_init = cls.__init__.__module__.partition(".")[0] not in ("leyden", "torch")
     given = {**saved, **kwargs}
+    if "_instantiator" in given:  # a command line's configuration; its layer is above this one
+        return import_module("leyden.cli").instantiate_module(cls, given)  # type: ignore[no-any-return]
     if container in named:
         held = AttributeDict({key: value for key, value in given.items() if key not in named or key in saved})
         given = {container: held, **{key: value for key, value in given.items() if key in named}}

@@ -27,6 +27,9 @@ class Logger(ABC):
         3 {'loss': 0.5}
     """
 
+    opens_first: bool = False
+    """Whether its experiment is made before those of the other loggers of a run."""
+
     @property
     @abstractmethod
     def name(self) -> str | None:

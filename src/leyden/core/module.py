@@ -20,6 +20,7 @@ from leyden.core.loss import explain
 from leyden.core.model_hooks import STEP_OUTPUT, ModelHooks
 from leyden.core.optimizers import Closure, LightningOptimizer, OptimizerLRScheduler, parameters_of
 from leyden.errors import MisconfigurationException, bad_value
+from leyden.legacy.attributes import MODULE
 from leyden.utils.tree import map_tensors
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
     """An example input: a tensor, a tuple of positional or a dict of keyword arguments of ``forward``."""
     strict_loading: bool = True
     """Whether loaded weights must match the module's exactly."""
+    _compiler_ctx: Any = None
+    device_mesh: Any = None
+    """The mesh of devices over which a strategy spreads the module, if it does."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -98,6 +102,15 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         for module in self.modules():
             if isinstance(module, LightningModule):  # those inside it, too
                 module._trainer = trainer
+
+    @property
+    def fabric(self) -> Any:
+        """The Fabric that set this module up; None without one."""
+        return getattr(self._trainer, "fabric", None)
+
+    @fabric.setter
+    def fabric(self, fabric: Any) -> None:
+        self.trainer = None if fabric is None else fabric._stand_in_for_trainer()
 
     @property
     def device(self) -> torch.device:
@@ -220,7 +233,7 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradients in manual optimization, with the backward hooks and the precision's scaling."""
-        if self.automatic_optimization:
+        if self.automatic_optimization and self.fabric is None:
             raise MisconfigurationException(
                 "`manual_backward()` needs manual optimization. Fix: set `self.automatic_optimization = False` in "
                 "`__init__`, or return the loss from `training_step` instead."
@@ -278,6 +291,9 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         if algorithm not in CLIPPERS:
             raise MisconfigurationException(bad_value("gradient_clip_algorithm", algorithm, "'norm' or 'value'"))
         if value and value > 0:
+            self.trainer.precision_plugin.unscale_gradients(
+                optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
+            )
             CLIPPERS[algorithm](parameters_of(optimizer), value)
 
     def toggle_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> None:
@@ -346,10 +362,11 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         """
         results = self._results
         if results is None:
-            warn(
-                f"`self.log({name!r}, ...)` was called, but no Trainer runs this module: nothing was logged.",
-                stacklevel=2,
-            )
+            if self.fabric is None:
+                text = f"`self.log({name!r}, ...)` was called, but no Trainer runs this module: nothing was logged."
+                warn(text, stacklevel=2)
+            elif logger is not False:
+                self.fabric.log(name, value)
             return
         arguments = (
             prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
@@ -373,6 +390,9 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         rank_zero_only: bool = False,
     ) -> None:
         """Log several values, by name; a torchmetrics MetricCollection is one too. The arguments are those of :meth:`log`."""
+        if self._results is None and self.fabric is not None and logger is not False:
+            self.fabric.log_dict(dictionary)  # as one row
+            return
         grouped = hasattr(dictionary, "compute_groups")  # a MetricCollection: its metrics themselves, not copies
         for name, value in dictionary.items(copy_state=False) if grouped else dictionary.items():  # type: ignore[call-arg]  # its own
             self.log(
@@ -419,3 +439,7 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
             kwargs: Arguments of ``__init__`` that override the saved ones.
         """
         return load_from_checkpoint(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, kwargs)
+
+
+for _name, _gone in MODULE.items():
+    setattr(LightningModule, _name, _gone)

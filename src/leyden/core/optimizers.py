@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
-from warnings import warn
 
 import torch
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value, nearest
+from leyden.utils.rank import rank_zero_warn
 
 if TYPE_CHECKING:
     from leyden.core.module import LightningModule
@@ -175,10 +175,9 @@ def parse_optimizers(returned: Any) -> tuple[list[Optimizer], list[LRSchedulerCo
     """
     items = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     if returned is None or not items:
-        warn(
+        rank_zero_warn(
             "`configure_optimizers` returned no optimizer: this fit changes no weights. "
             "Fix: return one, for example torch.optim.Adam(self.parameters(), lr=1e-3).",
-            stacklevel=2,
         )
         return [NoOptimizer()], []
     optimizers, schedulers = items, []
@@ -212,7 +211,7 @@ def _check_keys(what: str, given: Mapping[str, Any], needed: str, *others: str) 
             "Fix: {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler}}."
         )
     if unknown := sorted(set(given) - set(known)):
-        warn(f"{what} has unknown keys {unknown}, which have no meaning. Known: {known}.", stacklevel=2)
+        rank_zero_warn(f"{what} has unknown keys {unknown}, which have no meaning. Known: {known}.")
 
 
 def _scheduler_config(given: Any, monitor: str | None = None, assumed: str | None = None) -> LRSchedulerConfig:
@@ -248,11 +247,10 @@ def _check_scheduler(config: LRSchedulerConfig) -> None:
             "Fix: {'optimizer': o, 'lr_scheduler': {'scheduler': s, 'monitor': 'val_loss'}}."
         )
     if isinstance(config.scheduler, OneCycleLR) and config.interval == "epoch":
-        warn(
+        rank_zero_warn(
             "OneCycleLR plans a number of steps but steps once per epoch here, so the rate will hardly move. "
             "Fix: {'scheduler': scheduler, 'interval': 'step'}.",
-            PossibleUserWarning,
-            stacklevel=2,
+            category=PossibleUserWarning,
         )
 
 

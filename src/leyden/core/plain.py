@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum, EnumType
 from pathlib import Path, PurePath
@@ -96,7 +96,8 @@ def encode(value: Any) -> Any:
             return {_TAG: name, "value": encode(write(value))}
     if (fields := entries(value)) is not None:
         return {_TAG: "dataclass", "value": (_path(kind), encode(fields))}
-    base: Any = next((base for base in (str, int, float, tuple, list) if isinstance(value, base)), None)
+    other = list if isinstance(value, Sequence) else None  # OmegaConf's, for one
+    base: Any = next((base for base in (str, int, float, tuple, list) if isinstance(value, base)), other)
     if base is None:
         raise TypeError(kind.__name__)
     return encode(base(value))

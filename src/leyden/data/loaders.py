@@ -131,7 +131,6 @@ def without_shuffle(loader: Any) -> Any:
     rank_zero_warn(
         "The loader shuffles, but every epoch is to have the same batches (`overfit_batches`): shuffling is turned "
         "off. Fix: DataLoader(..., shuffle=False).",
-        stacklevel=3,
         category=PossibleUserWarning,
     )
     return _with_sampler(loader, ordered)

@@ -192,7 +192,6 @@ class Stream:
             rank_zero_warn(
                 f"{type(self.loader).__name__} cannot seek: the first {position} batches of the epoch are read again and "
                 "dropped, and what it draws between batches may differ. Fix: a DataLoader over a map-style data set.",
-                stacklevel=3,
                 category=PossibleUserWarning,
             )
             _advance(batches, position)

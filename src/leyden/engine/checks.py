@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
 from leyden.core.module import LightningModule
 from leyden.core.supervised import is_supervised, name_of
@@ -41,7 +40,7 @@ def check_run(run: Run) -> None:
     errors, hints = [*check(run), *uncallable_hooks(run)], [*misspelt_hooks(run)]
     raise_all(errors and errors + hints)
     for hint in hints:
-        rank_zero_warn(str(hint), 4, PossibleUserWarning)
+        rank_zero_warn(str(hint), category=PossibleUserWarning)
 
 
 def check_constructed(kind: str, model: Any) -> None:
@@ -50,7 +49,7 @@ def check_constructed(kind: str, model: Any) -> None:
     Raises:
         MisconfigurationException: It did.
     """
-    if "_parameters" not in vars(model) or (isinstance(model, LightningModule) and "_trainer" not in vars(model)):
+    if "_parameters" not in vars(model) or (isinstance(model, LightningModule) and "_toggled" not in vars(model)):
         raise MisconfigurationException(
             f"`{kind}` got {type(model).__name__}, whose `__init__` does not call the base class's. "
             "Fix: make `super().__init__()` the first line of it."
@@ -121,4 +120,4 @@ def warn_about_validation(run: Run) -> None:
             if has_step
             else "def validation_step(self, batch, batch_idx)"
         )
-        warn(f"Nothing is validated: {missing}. Fix: `{fix}`.", PossibleUserWarning, stacklevel=2)
+        rank_zero_warn(f"Nothing is validated: {missing}. Fix: `{fix}`.", category=PossibleUserWarning)

@@ -13,7 +13,6 @@ from datetime import timedelta
 from math import isnan
 from pathlib import Path
 from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec
-from warnings import warn
 
 import numpy as np
 
@@ -22,12 +21,17 @@ from leyden.core.logger import Logger
 from leyden.core.profiler import Profiler
 from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value, nearest, single_or_all
 from leyden.runtime.accelerators import Accelerator
+from leyden.runtime.environments import ClusterEnvironment
+from leyden.runtime.precision import Precision
+from leyden.runtime.resolve import CheckpointIO
 from leyden.runtime.strategies.base import Strategy
 from leyden.utils.duration import ACCEPTED as DURATION
 from leyden.utils.duration import parse_duration
+from leyden.utils.rank import rank_zero_warn
 
 P = ParamSpec("P")
 Number = int | float
+Plugin = Precision | ClusterEnvironment | CheckpointIO
 ENVIRONMENT_PREFIX = "PL_TRAINER_"
 
 
@@ -100,7 +104,10 @@ NUMBER = Rule("a number", lambda value: is_int(value) or (isinstance(value, floa
 CLIP_ALGORITHM = Rule("'norm' or 'value'", lambda value: str(value).lower() in ("norm", "value"))
 CALLBACKS = Rule("a Callback instance, or a list of Callback instances (not classes)", are(Callback), TypeError)
 LOGGER = Rule("True, False or Logger instances", lambda value: isinstance(value, bool) or are(Logger)(value), TypeError)
-PROFILER = Rule("a Profiler instance (names come later)", lambda value: isinstance(value, Profiler))
+PROFILER = Rule(
+    "a Profiler, 'simple', 'advanced' or 'pytorch'",
+    lambda value: isinstance(value, Profiler) or str(value).lower() in ("simple", "advanced", "pytorch", "xla"),
+)
 PATH = Rule("a path or a URL", lambda value: isinstance(value, (str, os.PathLike)), TypeError)
 
 
@@ -161,10 +168,10 @@ class TrainerArguments:
     benchmark: bool | None = argument(None, "cudnn.benchmark; None keeps the session's value.", one_of(True, False))
     inference_mode: bool = argument(True, "Evaluate under torch.inference_mode, else torch.no_grad.", FLAG)
     use_distributed_sampler: bool = argument(True, "Shard the loaders' samples over processes.", FLAG)
-    profiler: Profiler | str | None = argument(None, "A Profiler.", PROFILER)
+    profiler: Profiler | str | None = argument(None, "'simple', 'advanced', 'pytorch', or a Profiler.", PROFILER)
     detect_anomaly: bool = argument(False, "Autograd's anomaly mode during fit.", FLAG)
     barebones: bool = argument(False, "No checkpoint, logger, bar, summary or logging at all.", FLAG)
-    plugins: Any = argument(None, "A Precision, ClusterEnvironment or CheckpointIO, or a list of them.")
+    plugins: Plugin | list[Plugin] | None = argument(None, "A Precision, ClusterEnvironment, CheckpointIO, or several.")
     sync_batchnorm: bool = argument(False, "Synchronise BatchNorm over processes.", FLAG)
     reload_dataloaders_every_n_epochs: int = argument(0, "Ask for new loaders every n epochs; 0: never.", at_least(0))
     default_root_dir: str | Path | None = argument(None, "For logs and checkpoints; default: the current folder.", PATH)
@@ -235,10 +242,9 @@ class TrainerArguments:
             unlimited = self.max_steps == -1 and not timed
             self.max_epochs = 1000 if unlimited else -1
             if unlimited and not self.barebones:
-                warn(
+                rank_zero_warn(
                     "`max_epochs` was not set: training stops after 1000 epochs. Fix: max_epochs=<int>, or -1.",
-                    PossibleUserWarning,
-                    stacklevel=3,
+                    category=PossibleUserWarning,
                 )
         if self.min_epochs is None:
             self.min_epochs = 1 if self.min_steps else 0
@@ -284,7 +290,7 @@ def takes(arguments: Callable[P, Any]) -> Callable[[Callable[..., None]], Callab
     """Give a constructor the signature of ``arguments``, for readers, editors and type checkers."""
 
     def decorate(function: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
-        signature, own = inspect.signature(arguments), inspect.signature(function)
+        signature, own = inspect.signature(arguments, eval_str=True), inspect.signature(function)
         parameters = [own.parameters["self"], *signature.parameters.values()]
         function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # for inspect.signature
         return function

@@ -71,10 +71,12 @@ def run_batches(
     hooks.call(f"on_{name}_start")
     hooks.call(f"on_{name}_epoch_start")
     start, end = f"on_{name}_batch_start", f"on_{name}_batch_end"
+    wait = f"[{'_PredictionLoop' if name == 'predict' else '_EvaluationLoop'}].{stage.dataloader_prefix}_next"
     for index, (stream, limit) in enumerate(zip(loaders.streams, limits, strict=True)):
         results.dataloader_idx = index if several else None
         stream.set_epoch(run.progress.epoch)
-        for batch_idx, (given, size) in enumerate(stream.start() if limit else ()):
+        batches = stream.start() if limit else iter(())
+        for batch_idx, (given, size) in enumerate(hooks.measured_batches(wait, batches)):
             batch = given if transfer is None else transfer(given, index)
             results.batch, results.batch_size = batch, size
             if start in active:
@@ -99,7 +101,7 @@ def evaluation_step(run: Run, name: str, several: bool) -> Callable[[Any, int, i
     method = f"{name}_step"
     step, count = run.step_caller(method)
     place, required = loader_argument(getattr(run.module, method))
-    if several and place != 2:
+    if several and place != 2 and count is not None:
         raise several_loaders(name)
     if count == 1:
         return lambda batch, batch_idx, dataloader_idx: step(batch)
@@ -150,7 +152,7 @@ def evaluation_mode(run: Run, name: str) -> Iterator[None]:
         for child in module.modules():
             put_back.callback(setattr, child, "training", child.training)
         run.strategy.sync_buffers()
-        with hooks.inside(f"on_{name}_model_eval"):
+        with hooks.inside(f"on_{name}_model_eval", module):
             getattr(module, f"on_{name}_model_eval")()
         inference = run.arguments.inference_mode and run.fn is not TrainerFn.FITTING and not run.strategy.is_distributed
         with torch.inference_mode() if inference else torch.no_grad():

@@ -20,6 +20,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 from leyden.core.module import LightningModule
 from leyden.core.supervised import is_supervised
 from leyden.engine.evaluate import evaluate, prepare_loaders
@@ -60,8 +62,9 @@ def fit(run: Run) -> None:
     run.busy = True
     run.hooks.call("on_train_start")
     run.switches = switches(run.module)
+    train_epoch = run.hooks.measured("run_training_epoch", fit_epoch)
     while not is_done(run):
-        fit_epoch(run)
+        train_epoch(run)
     run.hooks.call("on_train_end")
     run.busy = False
     run.settle()
@@ -77,7 +80,10 @@ def fit_epoch(run: Run) -> None:
         end_epoch(run)
         return
     train, batches = begin_epoch(run)
-    step = automatic_step(run) if run.module.automatic_optimization else manual_step(run)
+    batches = run.hooks.measured_batches("[_TrainingEpochLoop].train_dataloader_next", batches)
+    step = automatic_step(run) if run.module.automatic_optimization and not run.forward_only else manual_step(run)
+    step = torch.no_grad()(step) if run.forward_only else step
+    step = run.hooks.measured("run_training_batch", step)
     if progress.phase is not Phase.READY:
         end_batch(run, train, batches)
     while not progress.is_last_batch and not stops(run):
@@ -245,7 +251,7 @@ def validate(run: Run) -> None:
     """Validate inside fit."""
     run.train_results.publish_steps(run.metrics)
     if closes_window(run):
-        with run.hooks.inside("on_validation_model_zero_grad"):
+        with run.hooks.inside("on_validation_model_zero_grad", run.module):
             run.module.on_validation_model_zero_grad()
     before = before_validation(run)
     run.progress.phase = Phase.VALIDATING

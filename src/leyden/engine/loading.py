@@ -7,7 +7,6 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
 from leyden.core.datamodule import LightningDataModule
 from leyden.core.hooks import Listener, overridden
@@ -19,6 +18,7 @@ from leyden.engine.states import RunningStage
 from leyden.errors import MisconfigurationException, PossibleUserWarning
 from leyden.utils.duration import parse_duration
 from leyden.utils.overrides import accepts_argument, positional_count
+from leyden.utils.rank import rank_zero_warn
 
 if TYPE_CHECKING:
     from leyden.engine.run import Run
@@ -52,7 +52,7 @@ class Sources:
         hook = self._hook(prefix, run.module, run.datamodule)
         if loaders is None and hook is not None:
             source = f"{prefix}_dataloader"
-            with run.hooks.inside(source):
+            with run.hooks.inside(source, getattr(hook, "__self__", run.module)):
                 loaders = hook()
         if loaders is not None:
             check_leaves(loaders, source)
@@ -70,7 +70,9 @@ def check_leaves(loaders: Any, argument: str) -> None:
 
 def takes_loader(step: Listener) -> bool:
     """Whether a step can be told which loader a batch is from."""
-    return positional_count(step) is None or accepts_argument(step, "dataloader_idx")
+    return positional_count(step) is None or any(
+        accepts_argument(step, f"dataloader_{what}") for what in ("idx", "iter")
+    )
 
 
 def several_loaders(name: str) -> RuntimeError:
@@ -153,6 +155,12 @@ def load_training(run: Run) -> TrainLoader:
     steps = run.arguments.log_every_n_steps or 0
     doubt = ""
     if batches == 0 and stream.length == 0:
+        owner = run.datamodule or run.module
+        if run.strategy.is_distributed and not owner.allow_zero_length_dataloader_with_multiple_devices:
+            raise RuntimeError(
+                f"The training data has 0 batches on rank {run.strategy.global_rank} of {run.strategy.world_size}, for which "
+                "the others would wait. Fix: a larger data set, a smaller `batch_size`, or drop_last=False."
+            )
         doubt = "The training data has 0 batches. Look at the data set's length, `batch_size` and `drop_last`."
     elif 0 < batches < steps and run.loggers and not run.arguments.fast_dev_run:
         doubt = (
@@ -160,7 +168,7 @@ def load_training(run: Run) -> TrainLoader:
             "be logged in the first epoch. Fix: a smaller `log_every_n_steps`."
         )
     if doubt:
-        warn(doubt, PossibleUserWarning, stacklevel=2)
+        rank_zero_warn(doubt, category=PossibleUserWarning)
     return TrainLoader(loaders.given, stream, batches, *validation_interval(run, batches))
 
 

@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
 from leyden.core.callback import Checkpoint
 from leyden.core.optimizers import LRSchedulerConfig
 from leyden.engine.signatures import one_edit_apart
 from leyden.errors import MisconfigurationException, missing_metric
+from leyden.utils.rank import rank_zero_warn
 
 if TYPE_CHECKING:
     from leyden.engine.run import Run
@@ -47,9 +47,9 @@ def step_scheduler(run: Run, config: LRSchedulerConfig) -> None:
             message = missing_monitor(type(config.scheduler).__name__, config.monitor, run.metrics.callback)
             if config.strict:
                 raise MisconfigurationException(message)
-            warn(message, stacklevel=2)
+            rank_zero_warn(message)
             return
-    with run.hooks.inside("lr_scheduler_step"):
+    with run.hooks.inside("lr_scheduler_step", run.module):
         run.module.lr_scheduler_step(config.scheduler, metric)
 
 

@@ -30,7 +30,7 @@ def prepare_data(run: Run) -> None:
             continue
         rank = run.strategy.local_rank if owner.prepare_data_per_node else run.strategy.global_rank
         if rank == 0:
-            with run.hooks.inside("prepare_data"):
+            with run.hooks.inside("prepare_data", owner):
                 method() if owner is run.module else prepare_once(owner, method)
 
 

@@ -18,13 +18,14 @@ from leyden.core.datamodule import LightningDataModule
 from leyden.core.logger import Logger
 from leyden.core.module import LightningModule
 from leyden.core.optimizers import LRSchedulerConfig, wrap_optimizer
-from leyden.core.profiler import Profiler
+from leyden.core.profiler import PassThroughProfiler, Profiler
 from leyden.engine.config import TrainerArguments
 from leyden.engine.loading import INFINITE, load_training
 from leyden.engine.results import Metrics
 from leyden.engine.run import Progress, Run
 from leyden.engine.states import RunningStage, TrainerState, TrainerStatus
 from leyden.engine.step import prepare_manual, scaled_step
+from leyden.legacy.alias import private
 from leyden.runtime.accelerators import Accelerator
 from leyden.runtime.precision import Precision
 from leyden.runtime.resolve import Runtime
@@ -94,6 +95,11 @@ def loop(batches: str, doc: str) -> View[Loop]:
     return View(lambda trainer: Loop(trainer._arguments, getattr(trainer, batches), trainer._run), doc)
 
 
+def first_of(kind: str, doc: str) -> View[Any]:
+    """The first callback of a class, or None."""
+    return View(lambda trainer: next(iter(trainer._callbacks_of(kind)), None), doc)
+
+
 class Loop:
     """``trainer.fit_loop``, ``validate_loop``, ``test_loop`` and ``predict_loop``.
 
@@ -112,6 +118,10 @@ class Loop:
         self._arguments = arguments
         self.max_batches = max_batches
         self.predictions: list[Any] = (run and run.predictions) or []
+        self._run = run
+
+    if not TYPE_CHECKING:
+        __getattr__ = private
 
 
 class TrainerProperties:
@@ -173,16 +183,13 @@ class TrainerProperties:
     test_loop = loop("num_test_batches", "What test runs.")
     predict_loop = loop("num_predict_batches", "What predict runs, and its predictions.")
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the last run ended by an exception."""
-        return self.state.status is TrainerStatus.INTERRUPTED
-
-    @property
-    def received_sigterm(self) -> bool:
-        """Whether the system asked the process to stop."""
-        signals = self._run.signals if self._run is not None else None
-        return signals is not None and signals.received == SIGTERM
+    interrupted = View[bool](
+        lambda trainer: trainer.state.status is TrainerStatus.INTERRUPTED, "Whether the last run ended by an exception."
+    )
+    received_sigterm = View[bool](
+        lambda trainer: follow(["_run", "signals", "received"], None, trainer) == SIGTERM,
+        "Whether the system asked the process to stop.",
+    )
 
     # -- stage ------------------------------------------------------------------------------------------------------
 
@@ -227,9 +234,12 @@ class TrainerProperties:
         if run is None:
             raise RuntimeError("`trainer.optimizers` belongs to a run. Fix: set it in a hook, or after `fit`.")
         manual = None if run.module.automatic_optimization else prepare_manual(run)
-        run.optimizers = [wrap_optimizer(o, run.module, run.progress, manual, scaled_step(run)) for o in optimizers]
+        execute = scaled_step(run, at_once=manual is None)
+        run.optimizers = [wrap_optimizer(o, run.module, run.progress, manual, execute) for o in optimizers]
 
-    profiler = View[Profiler]("_arguments.profiler", "The profiler; by default one that records nothing.", Profiler())
+    profiler = View[Profiler](
+        "_arguments.profiler", "The profiler; by default one that records nothing.", PassThroughProfiler()
+    )
 
     @property
     def logger(self) -> Logger | None:
@@ -251,30 +261,15 @@ class TrainerProperties:
         """The callbacks of a class, which goes by its name: most lie in a higher layer."""
         return [callback for callback in self.callbacks if any(k.__name__ == kind for k in type(callback).__mro__)]
 
-    @property
-    def checkpoint_callbacks(self) -> list[Checkpoint]:
-        """The callbacks that write checkpoints."""
-        return self._callbacks_of("Checkpoint")
-
-    @property
-    def checkpoint_callback(self) -> Any:
-        """The first callback that writes checkpoints."""
-        return next(iter(self.checkpoint_callbacks), None)
-
-    @property
-    def early_stopping_callbacks(self) -> list[Any]:
-        """The EarlyStopping callbacks."""
-        return self._callbacks_of("EarlyStopping")
-
-    @property
-    def early_stopping_callback(self) -> Any:
-        """The first EarlyStopping callback."""
-        return next(iter(self.early_stopping_callbacks), None)
-
-    @property
-    def progress_bar_callback(self) -> Any:
-        """The progress bar."""
-        return next(iter(self._callbacks_of("ProgressBar")), None)
+    checkpoint_callbacks = View[list[Checkpoint]](
+        lambda trainer: trainer._callbacks_of("Checkpoint"), "The callbacks that write checkpoints."
+    )
+    checkpoint_callback = first_of("Checkpoint", "The first callback that writes checkpoints.")
+    early_stopping_callbacks = View[list[Any]](
+        lambda trainer: trainer._callbacks_of("EarlyStopping"), "The EarlyStopping callbacks."
+    )
+    early_stopping_callback = first_of("EarlyStopping", "The first EarlyStopping callback.")
+    progress_bar_callback = first_of("ProgressBar", "The progress bar.")
 
     _run_now = View[Run]("_run", "The run of a module that is attached.")
 

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from warnings import warn
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from leyden.core.hooks import HOOKS, Hooks
 from leyden.engine.slots import Key, LogArguments, MetricSlot, Slot, check_value, complete
 from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value
 from leyden.runtime.strategies.base import Strategy
+from leyden.utils.rank import rank_zero_warn
 from leyden.utils.tree import sample_count
 
 
@@ -84,11 +84,10 @@ class Results:
         size, ambiguous = sample_count(self.batch)
         if ambiguous and not self._warned_ambiguous:
             self._warned_ambiguous = True
-            warn(
+            rank_zero_warn(
                 f"The number of samples in a batch is ambiguous; {size} was taken as the weight of "
                 f"`self.log({slot.name!r}, ...)` in the epoch's mean. Fix: pass `batch_size=`.",
-                PossibleUserWarning,
-                stacklevel=4,
+                category=PossibleUserWarning,
             )
         self.batch_size = size
         return size

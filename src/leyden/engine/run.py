@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from inspect import signature
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
 import torch
 from torch import Tensor
 
 from leyden.core.datamodule import DataHooks, LightningDataModule
-from leyden.core.hooks import Hooks, overridden
+from leyden.core.hooks import Hooks, label, overridden
 from leyden.core.module import LightningModule
 from leyden.core.optimizers import LightningOptimizer, LRSchedulerConfig
+from leyden.core.profiler import PassThroughProfiler
 from leyden.core.supervised import steps_of
 from leyden.engine.results import Metrics, Results
 from leyden.engine.states import TrainerFn, TrainerState
+from leyden.errors import MisconfigurationException
 from leyden.utils.overrides import positional_count
+from leyden.utils.rank import rank_zero_warn
 
 if TYPE_CHECKING:
     from leyden.core.callback import Callback
@@ -119,6 +122,19 @@ def not_zero(weight: Any) -> Any:
     return torch.where(weight == 0, torch.ones_like(weight), weight) if isinstance(weight, Tensor) else weight or 1
 
 
+def from_iterator(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step that asks for ``dataloader_iter``, to be called as any other: its iterator holds the one batch."""
+
+    def one_batch(batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Iterator[tuple[Any, int, int]]:
+        yield batch, batch_idx, dataloader_idx
+        raise MisconfigurationException(
+            "A step took a second batch from `dataloader_iter`. Fix: one `batch, batch_idx, dataloader_idx = "
+            "next(dataloader_iter)` per step; for several batches per update, Trainer(accumulate_grad_batches=n)."
+        )
+
+    return lambda *given: step(one_batch(*given))
+
+
 class Muted:
     """Takes what ``self.log`` is given under ``barebones=True`` and drops it."""
 
@@ -128,7 +144,7 @@ class Muted:
         """Say once that nothing is logged."""
         if not self.warned:
             self.warned = True
-            warn("Trainer(barebones=True) logs nothing: `self.log` has no effect.", stacklevel=3)
+            rank_zero_warn("Trainer(barebones=True) logs nothing: `self.log` has no effect.")
 
 
 @dataclass
@@ -179,12 +195,15 @@ class Run:
     """Batches for which ``training_step`` returned None."""
     validates: bool = False
     """Fit has validation to do."""
+    forward_only: bool = False
+    """The next epochs run ``training_step`` without gradients and change no weight."""
     sanity_keys: set[str] | None = None
     """What the first validation logged; None before it."""
 
     def __post_init__(self) -> None:
         self.strategy, self.precision = self.runtime.strategy, self.runtime.precision
         profiler: Any = self.arguments.profiler
+        profiler = None if type(profiler) is PassThroughProfiler else profiler
         self.hooks = Hooks(self.trainer, self.callbacks, self.module, self.datamodule, profiler)
 
     def bind_hooks(self) -> None:
@@ -210,8 +229,11 @@ class Run:
         Strategy and precision are put around it here, once, so that the loop knows neither.
         """
         own = steps_of(self.module).get(name)
-        count = positional_count(own or getattr(self.module, name))
-        step, context = self.strategy.step(name, own), self.precision.forward_context
+        method = own or getattr(self.module, name)
+        count = positional_count(method)
+        step, context = self.strategy_method(name, self.strategy.step(name, own)), self.precision.forward_context
+        if "dataloader_iter" in signature(method).parameters:
+            step, count = from_iterator(step), None
         if context is None:
             return step, count
 
@@ -221,19 +243,28 @@ class Run:
 
         return in_context, count
 
+    def strategy_method(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """What the strategy does under ``name``; measured if there is a profiler."""
+        return self.hooks.measured(f"[Strategy]{type(self.strategy).__name__}.{name}", method)
+
     def bind_transfer(self) -> None:
         """Decide how a batch reaches the device: not at all where it is there and nobody overrides the hooks."""
         owners = [owner for owner in (self.datamodule, self.module) if owner is not None]
 
         def method(name: str) -> Callable[..., Any] | None:
-            return next((m for owner in owners if (m := overridden(owner, name, DataHooks)) is not None), None)
+            found = [(label(o), m) for o in owners if (m := overridden(o, name, DataHooks)) is not None]
+            if len(found) > 1:
+                rank_zero_warn(
+                    f"Data module and module both define `{name}`. The data module's is used: delete the other."
+                )
+            return next((self.hooks.measured(f"{owner}.{name}", m) for owner, m in found), None)
 
         before, move, after = map(
             method, ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
         )
         device, convert = self.strategy.root_device, self.precision.convert_input
         if move is None and device.type != "cpu":
-            move = self.module.transfer_batch_to_device
+            move = self.hooks.method("transfer_batch_to_device")
 
         def transfer(batch: Any, dataloader_idx: int) -> Any:
             with self.hooks.inside("transfer_batch_to_device"):
@@ -245,13 +276,12 @@ class Run:
                     batch = after(batch, dataloader_idx)
                 return batch if convert is None else convert(batch)
 
-        self.transfer = transfer if before or move or after or convert else None
+        needed = before or move or after or convert
+        self.transfer = self.strategy_method("batch_to_device", transfer) if needed else None
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Backward with the precision's loss scaling."""
-        if self.precision.scaler is not None:
-            loss = self.precision.scaler.scale(loss)
-        self.module.backward(loss, *args, **kwargs)
+        self.module.backward(self.precision.scale(loss, self.module.automatic_optimization), *args, **kwargs)
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Backward in manual optimization: with the hooks, and the exchange of gradients between processes."""

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 from typing import Any
-from warnings import warn
 
 import torch
+from torch.optim import LBFGS
 
 from leyden.core.callback import Callback, Checkpoint
 from leyden.core.module import LightningModule
@@ -32,6 +32,7 @@ from leyden.engine.step import prepare_manual, scaled_step
 from leyden.errors import MisconfigurationException, PossibleUserWarning, SIGTERMException, bad_value
 from leyden.runtime.determinism import apply_determinism
 from leyden.utils.overrides import is_overridden
+from leyden.utils.rank import rank_zero_warn
 
 INTERRUPTED = "interrupted.ckpt"
 BATCHES_BETWEEN_AGREEMENTS = 16
@@ -96,7 +97,10 @@ def attach(run: Run) -> None:
 
 def detach(run: Run) -> None:
     """Leave nothing of the run in module and callbacks but the Trainer itself."""
+    run.hooks.release()
     run.use_results(None)
+    if hasattr(run, "results"):
+        run.results.batch = None  # that of a step that failed
     evaluated = [stream for loaders in run.evaluations.values() for stream in loaders.streams]
     for stream in [run.train.stream, *evaluated] if run.train is not None else evaluated:
         stream.close()
@@ -151,11 +155,16 @@ def set_up(run: Run, stage: str) -> None:
     module, strategy = run.module, run.strategy
     run.runtime.accelerator.setup_device(strategy.root_device)
     strategy.setup_environment()
+    for logger in sorted(run.loggers, key=lambda logger: not logger.opens_first):
+        _ = logger.experiment  # now, since hooks may use the library by itself
+    if (profiler := run.hooks.profiler) is not None:
+        profiler.lightning_module = module
+        profiler.setup(stage, strategy.local_rank if strategy.is_distributed else None, run.trainer.log_dir)
     prepare_data(run)
     strategy.barrier()
     run.teardowns = run.hooks.listeners("teardown")
     run.hooks.call("setup", stage)
-    with strategy.root_device, run.precision.module_init_context(), run.hooks.inside("configure_model"):
+    with strategy.root_device, run.precision.module_init_context(), run.hooks.inside("configure_model", module):
         module.configure_model()
     run.bind_hooks()
     run.teardowns = run.hooks.listeners("teardown")
@@ -192,7 +201,7 @@ def configure_optimizers(run: Run) -> None:
     if is_supervised(module) and not is_overridden("configure_optimizers", module, LightningModule):
         returned: Any = default_optimizer(module)
     else:
-        with run.hooks.inside("configure_optimizers"):
+        with run.hooks.inside("configure_optimizers", module):
             returned = ask_for_optimizers(module)
     optimizers, run.schedulers = parse_optimizers(returned)
     manual = None if module.automatic_optimization else prepare_manual(run)
@@ -209,13 +218,17 @@ def configure_optimizers(run: Run) -> None:
                 "`lr_scheduler_step(self, scheduler, metric)` and step it there."
             )
         if not hasattr(config.scheduler, "state_dict"):
-            warn(
+            rank_zero_warn(
                 f"{type(config.scheduler).__name__} has no `state_dict`: checkpoints leave it out, and a resumed run "
                 "starts it anew. Fix: add `state_dict` and `load_state_dict`.",
-                PossibleUserWarning,
-                stacklevel=2,
+                category=PossibleUserWarning,
             )
-    execute = scaled_step(run)
+    execute = scaled_step(run, at_once=manual is None)
+    if execute is not None and any(isinstance(optimizer, LBFGS) for optimizer in optimizers):
+        raise MisconfigurationException(
+            "LBFGS evaluates the loss several times in a step, which a gradient scaler does not allow. Fix: "
+            "precision='bf16-mixed', or another optimizer."
+        )
     run.optimizers = [wrap_optimizer(o, module, run.progress, manual, execute) for o in optimizers]
 
 
@@ -261,6 +274,12 @@ def tear_down(run: Run, stage: str, call: Callable[..., Any] = lambda action, *g
             while run.teardowns:
                 call(run.teardowns.pop(0), stage)
     call(run.strategy.teardown)
+    call(run.runtime.accelerator.teardown)
+    call(getattr(run.runtime.checkpoint_io, "teardown", lambda: None))
+    if (profiler := run.hooks.profiler) is not None:
+        call(profiler.describe)
+        call(profiler.teardown, stage)
+        profiler.lightning_module = None
 
 
 def fail(run: Run, stage: str, error: BaseException) -> None:

@@ -85,8 +85,9 @@ def uncallable(owner: Any, base: type, name: str) -> Iterator[Exception]:
     positional = kinds.count(Parameter.POSITIONAL_ONLY) + kinds.count(Parameter.POSITIONAL_OR_KEYWORD)
     required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
     keywords = [p for p in required if p.kind is p.KEYWORD_ONLY]
-    takes_iterator = name in STEPS and "dataloader_iter" in [p.name for p in parameters]
-    if positional < least or len(required) > most or keywords or takes_iterator:
+    if name in STEPS and "dataloader_iter" in [p.name for p in parameters]:
+        line, most = "dataloader_iter", 1
+    if positional < least or len(required) > most or keywords:
         given = ", ".join(["self", *map(str, parameters)])
         yield MisconfigurationException(
             f"`{type(owner).__name__}.{name}({given})` cannot be called: it gets ({line}). "

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
 import torch
 from torch import nn
@@ -22,8 +21,10 @@ from leyden.core.optimizers import move_optimizer_state
 from leyden.engine.run import Phase, Window
 from leyden.engine.states import RunningStage
 from leyden.errors import CheckpointError, MisconfigurationException, PossibleUserWarning
+from leyden.legacy.checkpoints import writer
 from leyden.legacy.loops import loops_of, progress_of
 from leyden.utils.files import filesystem
+from leyden.utils.rank import rank_zero_warn
 from leyden.utils.seed import capture_rng, restore_rng
 from leyden.utils.tree import move_to_device
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 LIGHTNING_VERSION = "2.6.0"
 
 
-def save(run: Run, path: Any, weights_only: bool = False) -> None:
+def save(run: Run, path: Any, weights_only: bool = False, storage_options: Any = None) -> None:
     """Write a checkpoint; every process takes part, the first one writes."""
     if run.guard is not None:
         run.guard.ask()
@@ -42,7 +43,7 @@ def save(run: Run, path: Any, weights_only: bool = False) -> None:
     if run.strategy.is_global_zero:
         custom = run.runtime.checkpoint_io
         if custom is not None:
-            custom.save_checkpoint(checkpoint, path)
+            custom.save_checkpoint(checkpoint, path, storage_options=storage_options)
         else:
             file.save(checkpoint, path)
         if not weights_only:
@@ -83,8 +84,8 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
         checkpoint[schema.LR_SCHEDULERS] = [
             getattr(config.scheduler, "state_dict", dict)() for config in run.schedulers
         ]
-        if run.precision.scaler is not None:
-            checkpoint[schema.MIXED_PRECISION] = run.precision.state_dict()
+        if state := run.precision.state_dict():
+            checkpoint[type(run.precision).__qualname__] = state
         checkpoint[schema.RUN] = exact_state(run)
     for owner in (module, data):
         if owner is not None and owner.hparams:
@@ -94,6 +95,9 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
         checkpoint[type(data).__qualname__] = state
     if weights_only:
         with run.hooks.inside("on_save_checkpoint"):
+            for callback in run.callbacks:
+                if callback.replaces_weights:
+                    callback.on_save_checkpoint(run.trainer, module, checkpoint)
             module.on_save_checkpoint(checkpoint)
     else:
         run.hooks.call("on_save_checkpoint", checkpoint)
@@ -202,15 +206,15 @@ def restore_model(run: Run, checkpoint: dict[str, Any]) -> None:
         run.should_stop |= bool((checkpoint.get(schema.RUN) or {}).get("should_stop"))
     states = checkpoint.get(schema.CALLBACKS) or {}
     for callback in run.callbacks:
-        state = states.get(callback.state_key, states.get(type(callback)))
+        state = states.get(callback.state_key, states.get(type(callback).__qualname__))
         if state is not None:
             callback.load_state_dict(state)
-    missing = sorted(map(str, set(states) - {callback.state_key for callback in run.callbacks}))
+    known = {name for callback in run.callbacks for name in (callback.state_key, type(callback).__qualname__)}
+    missing = sorted(map(str, set(states) - known))
     if missing and run.fn == "fit":
-        warn(
+        rank_zero_warn(
             f"The checkpoint holds states of callbacks that this Trainer does not have: {missing}. "
             "Fix: add them, to continue as before.",
-            stacklevel=2,
         )
 
 
@@ -225,15 +229,14 @@ def restore_training(run: Run, checkpoint: Mapping[str, Any], path: str) -> None
     for optimizer in run.optimizers:
         move_optimizer_state(optimizer.optimizer, run.strategy.root_device)
     restore_each("schedulers", [c.scheduler for c in run.schedulers], checkpoint[schema.LR_SCHEDULERS], path)
-    if schema.MIXED_PRECISION in checkpoint:
-        run.precision.load_state_dict(checkpoint[schema.MIXED_PRECISION])
+    if state := checkpoint.get(type(run.precision).__qualname__):
+        run.precision.load_state_dict(state)
     exact = checkpoint.get(schema.RUN)
     if exact is None:
         run.progress.load_state_dict(progress_of(checkpoint))
-        warn(
-            f"{path!r} was written by another program: it holds no random states and no order of samples, so the run "
-            "continues, but not to the same bits.",
-            stacklevel=2,
+        rank_zero_warn(
+            f"{path!r} was written by {writer(checkpoint)}: it holds no random states and no order of samples, so the "
+            "run continues, but not to the same bits.",
         )
     else:
         run.progress.load_state_dict(exact["progress"])
@@ -263,13 +266,12 @@ def warn_about_surroundings(run: Run, exact: Mapping[str, Any]) -> None:
     here = {"world_size": run.strategy.world_size, "threads": torch.get_num_threads()}
     changed = [f"{name} was {exact[name]} and is {value}" for name, value in here.items() if exact[name] != value]
     if changed:
-        warn(f"The run continues, but not to the same bits: {'; '.join(changed)}.", stacklevel=2)
+        rank_zero_warn(f"The run continues, but not to the same bits: {'; '.join(changed)}.")
     if run.should_stop and not (run.progress.started and run.progress.phase is not Phase.EPOCH_ENDED):
-        warn(
+        rank_zero_warn(
             "The run had been asked to stop (by EarlyStopping, say) when the checkpoint was saved, so it stops here too. "
             "Fix, to train on: a callback whose `on_fit_start` sets `trainer.should_stop = False`.",
-            PossibleUserWarning,
-            stacklevel=2,
+            category=PossibleUserWarning,
         )
 
 

@@ -17,6 +17,7 @@ from leyden.utils.tree import sample_count
 
 if TYPE_CHECKING:
     from leyden.engine.run import Run
+    from leyden.runtime.resolve import Runtime
 
 Step = Callable[[Any, int], Any]
 NOT_RUN: Any = object()
@@ -40,7 +41,9 @@ def automatic_step(run: Run) -> Step:
     optimizer: Any = run.optimizers[0]
     bare = optimizer.optimizer
     guard = run.guard = LossGuard(run) if run.arguments.nonfinite != "ignore" else None
-    backward = module.backward if run.precision.scaler is None else run.backward
+    backward = run.strategy_method("backward", module.backward if run.precision.scaler is None else run.backward)
+    zero_grad, optimizer_step = hooks.method("optimizer_zero_grad"), hooks.method("optimizer_step")
+    clip = hooks.method("configure_gradient_clipping")
     block_sync = run.strategy.block_backward_sync
 
     def step(batch: Any, batch_idx: int) -> Any:
@@ -62,7 +65,7 @@ def automatic_step(run: Run) -> Step:
             if batch_idx % size == 0:
                 if "on_before_zero_grad" in active:
                     fire("on_before_zero_grad", bare)
-                module.optimizer_zero_grad(progress.epoch, batch_idx, bare)
+                zero_grad(progress.epoch, batch_idx, bare)
             if share is not None:
                 if "on_before_backward" in active:
                     fire("on_before_backward", share)
@@ -71,12 +74,12 @@ def automatic_step(run: Run) -> Step:
                 if "on_after_backward" in active:
                     fire("on_after_backward")
             if steps_now:
-                before_step(run, bare, unscale=share is not None)
+                before_step(run, bare, clip, unscale=share is not None)
             return share
 
         if steps_now:
             hooks.current = "optimizer_step"
-            module.optimizer_step(progress.epoch, batch_idx, optimizer, closure)
+            optimizer_step(progress.epoch, batch_idx, optimizer, closure)
             if output is NOT_RUN:
                 raise MisconfigurationException(NOT_TRAINED)
         else:
@@ -88,17 +91,17 @@ def automatic_step(run: Run) -> Step:
     return step
 
 
-def before_step(run: Run, optimizer: Optimizer, unscale: bool) -> None:
+def before_step(run: Run, optimizer: Optimizer, clip: Callable[..., None], unscale: bool) -> None:
     """Between backward and the optimizer: correct the accumulated gradients, unscale, call the hook, clip."""
     hooks, arguments = run.hooks, run.arguments
     if run.window.size > 1:
         correct_gradients(optimizer, run.window.correction())
     if run.precision.scaler is not None and unscale:
-        run.precision.scaler.unscale_(optimizer)
+        run.precision.unscale_gradients(optimizer)
     if "on_before_optimizer_step" in hooks.active:
         hooks.call("on_before_optimizer_step", optimizer)
     hooks.current = "configure_gradient_clipping"
-    run.module.configure_gradient_clipping(
+    clip(
         optimizer,
         gradient_clip_val=arguments.gradient_clip_val,
         gradient_clip_algorithm=arguments.gradient_clip_algorithm,
@@ -114,7 +117,7 @@ def finish_window(run: Run) -> bool:
     run.strategy.reduce_gradients()  # the last backward left out the exchange
 
     def closure() -> Tensor:
-        before_step(run, optimizer.optimizer, unscale=True)
+        before_step(run, optimizer.optimizer, run.module.configure_gradient_clipping, unscale=True)
         return torch.zeros(())
 
     run.hooks.current = "optimizer_step"
@@ -125,13 +128,16 @@ def finish_window(run: Run) -> bool:
 
 def manual_step(run: Run) -> Step:
     """Build the step of manual optimization: the module does everything itself."""
-    hooks, forward = run.hooks, training_step(run)
+    hooks, forward, precision = run.hooks, training_step(run), run.precision
+    scaled = precision.scaler is not None
     run.guard = None
 
     def step(batch: Any, batch_idx: int) -> Any:
         hooks.current = "training_step"
         output = forward(batch, batch_idx)
         hooks.current = ""
+        if scaled:
+            precision.update_scale()
         if isinstance(output, Tensor):
             return {"loss": output.detach()}
         if output is None or isinstance(output, Mapping):
@@ -149,19 +155,24 @@ def prepare_manual(run: Run) -> Callable[[LightningOptimizer, Closure | None], C
     def prepare(optimizer: LightningOptimizer, closure: Closure | None) -> Closure | None:
         def with_hook() -> Any:
             output = closure() if closure is not None else None
+            run.precision.unscale_gradients(optimizer.optimizer)
             run.hooks.call("on_before_optimizer_step", optimizer.optimizer)
             return output
 
-        return with_hook if closure is not None else with_hook()
+        if closure is not None and run.precision.scaler is None:
+            return with_hook
+        with_hook()  # a scaler decides about the step after the gradients are there
+        return None
 
     return prepare
 
 
-def scaled_step(run: Run) -> Callable[[Any, Closure | None], Any] | None:
-    """How an optimizer steps under a gradient scaler; None without one."""
-    scaler = run.precision.scaler
-    if scaler is None:
+def scaled_step(run: Run | Runtime, at_once: bool = True) -> Callable[[Any, Closure | None], Any] | None:
+    """How an optimizer steps under a gradient scaler; None without one. The scale is adapted ``at_once`` or later."""
+    precision = run.precision
+    if precision.scaler is None:
         return None
+    precision.unscaled.clear()
 
     def execute(optimizer: Any, closure: Closure | None) -> Any:
         output = None
@@ -169,8 +180,9 @@ def scaled_step(run: Run) -> Callable[[Any, Closure | None], Any] | None:
             with torch.enable_grad():
                 output = closure()
         if closure is None or output is not None:
-            scaler.step(optimizer)
-            scaler.update()
+            precision.optimizer_step(optimizer)
+        if at_once:
+            precision.update_scale()
         return output
 
     return execute

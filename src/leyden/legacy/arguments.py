@@ -7,11 +7,13 @@ and the Trainer builds it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from typing import Any, Never
 
 from leyden.errors import ConfigurationErrors, nearest
 from leyden.legacy import hardware
 from leyden.legacy.translation import MISSING, Build, Translation
+from leyden.legacy.variables import old_variables
 
 __all__ = [
     "OLD_ARGUMENTS",
@@ -63,6 +65,7 @@ def collect(arguments: Mapping[str, Any]) -> Translation:
     for name, revise in _OLD_VALUES.items():
         if name in translation.arguments:
             revise(translation, name, translation.arguments[name])
+    translation.messages.extend(old_variables())
     return translation
 
 
@@ -201,12 +204,26 @@ def _weights_summary(translation: Translation, old: str, value: Any) -> None:
 
 
 def _progress_bar_refresh_rate(translation: Translation, old: str, value: Any) -> None:
+    position = translation.take("process_position")
+    placed = {} if position in (MISSING, None, 0) else {"process_position": position}
+    if position is not MISSING:
+        text = f"say it where you make the bar: `TQDMProgressBar(process_position={position})`"
+        translation.drop("process_position", position, text if placed else "It has no effect")
     if value is None:
         translation.drop(old, value)
     elif value == 0:
         translation.replace(old, value, enable_progress_bar=False)
+    elif find_spec("tqdm") is not None:
+        translation.add_callback(old, value, Build("TQDMProgressBar", {"refresh_rate": value, **placed}))
     else:
         translation.add_callback(old, value, Build("RichProgressBar", {"refresh_rate": value}))
+
+
+def _process_position(translation: Translation, old: str, value: Any) -> None:
+    if value and find_spec("tqdm") is not None and translation.arguments.get("enable_progress_bar") is not False:
+        translation.add_callback(old, value, Build("TQDMProgressBar", {"process_position": value}))
+    else:
+        translation.drop(old, value)
 
 
 def _checkpoint_callback(translation: Translation, old: str, value: Any) -> None:
@@ -330,7 +347,7 @@ _RULES: dict[str, Rule] = {
     "resume_from_checkpoint": _resume_from_checkpoint,
     "weights_summary": _weights_summary,
     "progress_bar_refresh_rate": _progress_bar_refresh_rate,
-    "process_position": lambda translation, old, value: translation.drop(old, value, "Bars find their own place"),
+    "process_position": _process_position,
     "checkpoint_callback": _checkpoint_callback,
     "weights_save_path": _weights_save_path,
     "early_stop_callback": _early_stop_callback,

@@ -12,10 +12,10 @@ from typing import Any
 
 from torch import Tensor
 
-from leyden.core.logger import Logger
 from leyden.errors import bad_value
 from leyden.loggers.dummy import rank_zero_experiment
-from leyden.loggers.hparams import convert_hparams, plain_hparams
+from leyden.loggers.folders import HPARAMS_FILE, FolderLogger, join, write_hparams
+from leyden.loggers.hparams import convert_hparams
 from leyden.utils.files import atomic_write, filesystem, is_local
 from leyden.utils.rank import rank_zero_only, rank_zero_warn
 
@@ -31,7 +31,7 @@ class ExperimentWriter:
         log_dir: The folder, a local path or a URL; it is made here, which claims the version.
     """
 
-    NAME_HPARAMS_FILE = "hparams.yaml"
+    NAME_HPARAMS_FILE = HPARAMS_FILE
     NAME_METRICS_FILE = "metrics.csv"
 
     def __init__(self, log_dir: str) -> None:
@@ -41,7 +41,7 @@ class ExperimentWriter:
         """The rows that are not yet in the file."""
         self.columns: list[str] = []
         """The columns of the file."""
-        self.metrics_file_path = _join(log_dir, self.NAME_METRICS_FILE)
+        self.metrics_file_path = join(log_dir, self.NAME_METRICS_FILE)
         self._rows_saved = 0
         self._owns_file = False
         store, name = filesystem(log_dir)
@@ -54,12 +54,8 @@ class ExperimentWriter:
 
     def log_hparams(self, params: Mapping[str, Any]) -> None:
         """Add hyperparameters and write them all."""
-        import yaml
-
         self.hparams.update(params)
-        with atomic_write(_join(self.log_dir, self.NAME_HPARAMS_FILE)) as file:
-            text = yaml.safe_dump(plain_hparams(self.hparams), sort_keys=False, allow_unicode=True)
-            file.write(text.encode())
+        write_hparams(self.log_dir, self.hparams)
 
     def log_metrics(self, metrics_dict: Mapping[str, Any], step: int | None = None) -> None:
         """Record a row; its column ``step`` holds ``step``, or the number of rows before it when that is None."""
@@ -127,7 +123,7 @@ class ExperimentWriter:
         return kept
 
 
-class CSVLogger(Logger):
+class CSVLogger(FolderLogger):
     """Logs to ``save_dir/name/version_N/metrics.csv`` and ``hparams.yaml``.
 
     Nothing is made on disk before the first value is logged (or ``experiment`` is asked for).
@@ -152,8 +148,6 @@ class CSVLogger(Logger):
         ['loss,step', '0.5,0']
     """
 
-    LOGGER_JOIN_CHAR = "-"
-
     def __init__(
         self,
         save_dir: str | os.PathLike[str],
@@ -165,40 +159,9 @@ class CSVLogger(Logger):
         every = flush_logs_every_n_steps
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(bad_value("flush_logs_every_n_steps", every, "an int >= 1"))
-        self._save_dir = os.fspath(save_dir)
-        self._name = name or ""
-        self._version = version
-        self._prefix = prefix
+        super().__init__(save_dir, name, version, prefix)
         self._flush_every = every
         self._experiment: ExperimentWriter | None = None
-
-    @property
-    def name(self) -> str:
-        """The experiment's name; may be empty."""
-        return self._name
-
-    @property
-    def version(self) -> int | str:
-        """The version, found by looking at the folders when it was not given."""
-        if self._version is None:
-            self._version = self._next_version()
-        return self._version
-
-    @property
-    def save_dir(self) -> str:
-        """The folder given as ``save_dir``."""
-        return self._save_dir
-
-    @property
-    def root_dir(self) -> str:
-        """``save_dir/name``."""
-        return _join(self._save_dir, self._name) if self._name else self._save_dir
-
-    @property
-    def log_dir(self) -> str:
-        """``save_dir/name/version_N``."""
-        version = self.version
-        return _join(self.root_dir, version if isinstance(version, str) else f"version_{version}")
 
     @property
     @rank_zero_experiment
@@ -222,9 +185,7 @@ class CSVLogger(Logger):
         writer = self._experiment
         if writer is None and not isinstance(writer := self.experiment, ExperimentWriter):
             return  # another rank
-        if self._prefix:
-            metrics = {f"{self._prefix}{self.LOGGER_JOIN_CHAR}{key}": value for key, value in metrics.items()}
-        writer.log_metrics(metrics, step)
+        writer.log_metrics(self.prefixed(metrics), step)
         if (step is not None and (step + 1) % self._flush_every == 0) or len(writer.metrics) >= self._flush_every:
             writer.save()
 
@@ -241,20 +202,6 @@ class CSVLogger(Logger):
     def finalize(self, status: str) -> None:
         """Write the recorded rows; makes nothing when nothing was logged."""
         self.save()
-
-    def _next_version(self) -> int:
-        numbers = [name.removeprefix("version_") for name in _folders(self.root_dir) if name.startswith("version_")]
-        return max((int(number) for number in numbers if number.isdecimal()), default=-1) + 1
-
-
-def _join(folder: str, name: str) -> str:
-    return os.path.join(folder, name) if is_local(folder) else f"{folder.rstrip('/')}/{name}"
-
-
-def _folders(path: str) -> list[str]:
-    store, name = filesystem(path)
-    found = store.ls(name, detail=True) if store.isdir(name) else []
-    return [entry["name"].rstrip("/").rpartition("/")[2] for entry in found if entry["type"] == "directory"]
 
 
 def _open_text(path: str) -> Any:

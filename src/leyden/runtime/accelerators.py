@@ -51,6 +51,14 @@ class Accelerator:
     def setup_device(self, device: torch.device) -> None:
         """Make ``device`` the current one of this process."""
 
+    def teardown(self) -> None:
+        """Called when a run ends."""
+
+    def get_device_stats(self, device: torch.device) -> dict[str, Any]:
+        """Return what the device's allocator knows, in bytes and counts; empty for the CPU."""
+        stats = getattr(torch.get_device_module(self.name), "memory_stats", None)
+        return {} if stats is None else dict(stats(device))
+
 
 class CPUAccelerator(Accelerator):
     """The processor; ``devices`` is a number of processes."""
@@ -121,25 +129,3 @@ def _read(devices: Any) -> Any:
     with suppress(ValueError, SyntaxError):
         return ast.literal_eval(devices) if isinstance(devices, str) else devices
     return devices
-
-
-def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
-    """Return the ids of CUDA devices that can be used now; one in exclusive mode may be taken.
-
-    Args:
-        num_devices: How many to return; -1 for all that are usable.
-
-    Raises:
-        ValueError: The machine has fewer devices, or none.
-        RuntimeError: Fewer than ``num_devices`` are usable.
-    """
-    count, usable = torch.cuda.device_count(), list[int]()
-    for index in range(count):
-        with suppress(RuntimeError):
-            torch.zeros(1, device=torch.device("cuda", index))
-            usable.append(index)
-    wanted = max(len(usable), 1) if num_devices < 0 else num_devices
-    if wanted > len(usable):
-        error = ValueError if wanted > count else RuntimeError
-        raise error(bad_value("num_devices", num_devices, f"at most {len(usable)}, the number of usable CUDA devices"))
-    return usable[:wanted]

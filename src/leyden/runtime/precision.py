@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from leyden.errors import MisconfigurationException, bad_value
 from leyden.utils.tree import map_tensors
@@ -40,6 +41,42 @@ class Precision:
         """Return a context in which new modules are made in this format."""
         return nullcontext()
 
+    @functools.cached_property
+    def unscaled(self) -> dict[Optimizer, bool]:
+        """The optimizers whose gradients are unscaled, and whether they have stepped with them."""
+        return {}
+
+    def scale(self, loss: Tensor, alone: bool = False) -> Tensor:
+        """Return ``loss`` times the scale, which the steps since the last backward adapt first.
+
+        Args:
+            loss: The loss.
+            alone: There is one optimizer: gradients that were unscaled and not stepped with are given up.
+        """
+        if self.scaler is None:
+            return loss
+        self.update_scale(alone)
+        return self.scaler.scale(loss)
+
+    def unscale_gradients(self, optimizer: Optimizer) -> None:
+        """Divide an optimizer's gradients by the scale; of several calls before its step, the first one does it."""
+        if self.scaler is not None and optimizer not in self.unscaled:
+            self.scaler.unscale_(optimizer)
+            self.unscaled[optimizer] = False
+
+    def optimizer_step(self, optimizer: Optimizer) -> None:
+        """Let an optimizer step, unless its gradients overflowed."""
+        assert self.scaler is not None
+        self.unscale_gradients(optimizer)
+        self.scaler.step(optimizer)
+        self.unscaled[optimizer] = True
+
+    def update_scale(self, alone: bool = False) -> None:
+        """Adapt the scale, once for all optimizers that stepped with it; unless ``alone``, one still to step keeps it."""
+        if self.scaler is not None and self.unscaled and (alone or all(self.unscaled.values())):
+            self.scaler.update()
+            self.unscaled.clear()
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds of this object: the scaler's state."""
         return self.scaler.state_dict() if self.scaler is not None else {}
@@ -50,13 +87,16 @@ class Precision:
             self.scaler.load_state_dict(state_dict)
 
 
-class _WholePrecision(Precision):
+_CASTS = {torch.float64: nn.Module.double, torch.float16: nn.Module.half, torch.bfloat16: nn.Module.bfloat16}
+
+
+class WholePrecision(Precision):
     """Everything in one format: parameters, floating inputs, and tensors made within a step."""
 
     dtype: torch.dtype
 
     def convert_module(self, module: nn.Module) -> nn.Module:
-        return module.to(self.dtype)
+        return _CASTS[self.dtype](module)
 
     def convert_input(self, data: Any) -> Any:
         return map_tensors(lambda tensor: tensor.to(self.dtype) if tensor.is_floating_point() else tensor, data)
@@ -68,7 +108,7 @@ class _WholePrecision(Precision):
         return _default_dtype(self.dtype)
 
 
-class DoublePrecision(_WholePrecision):
+class DoublePrecision(WholePrecision):
     """64-bit floats for parameters, inputs and what a step makes ("64-true").
 
     Example:
@@ -80,7 +120,7 @@ class DoublePrecision(_WholePrecision):
     dtype = torch.float64
 
 
-class HalfPrecision(_WholePrecision):
+class HalfPrecision(WholePrecision):
     """16-bit floats for parameters, inputs and what a step makes.
 
     Args:

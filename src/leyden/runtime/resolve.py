@@ -8,11 +8,14 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol, runtime_checkable
 
+import torch
+
 from leyden.errors import MisconfigurationException, bad_value, nearest, single_or_all
 from leyden.runtime.accelerators import ACCELERATORS, Accelerator
 from leyden.runtime.environments import ClusterEnvironment, detect_environment
 from leyden.runtime.precision import DoublePrecision, HalfPrecision, MixedPrecision, Precision
-from leyden.runtime.strategies.base import Strategy
+from leyden.runtime.quantized import TransformerEnginePrecision
+from leyden.runtime.strategies.base import LayerSync, Strategy
 from leyden.runtime.strategies.ddp import DDPStrategy
 from leyden.runtime.strategies.single import SingleDeviceStrategy
 from leyden.utils.rank import rank_zero_warn
@@ -73,14 +76,17 @@ PRECISIONS: dict[str, Callable[[str], Precision]] = {
     "bf16-true": lambda device: HalfPrecision("bf16-true"),
     "16-mixed": partial(MixedPrecision, "16-mixed"),
     "bf16-mixed": partial(MixedPrecision, "bf16-mixed"),
+    "transformer-engine": lambda device: TransformerEnginePrecision(weights_dtype=torch.bfloat16),
+    "transformer-engine-float16": lambda device: TransformerEnginePrecision(weights_dtype=torch.float16),
 }
 _ALIASES = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 _PLUGINS = {"precision": Precision, "environment": ClusterEnvironment, "checkpoint_io": CheckpointIO}
+_PLUGINS |= {"layer_sync": LayerSync}
 _KINDS = {"auto": ("mps", "cuda", "cpu"), "gpu": ("mps", "cuda"), "cuda": ("cuda",), "mps": ("mps",), "cpu": ("cpu",)}
 
 # Names of the Lightning interface for what this version does not have; the second list holds beginnings.
 _KINDS |= {"tpu": (), "xla": (), "hpu": ()}
-_LATER = ("ddp_spawn", "ddp_fork", "ddp_notebook", "fsdp", "deepspeed", "xla", "single_", "transformer-engine")
+_LATER = ("ddp_spawn", "ddp_fork", "ddp_notebook", "fsdp", "deepspeed", "xla", "single_")
 
 
 def resolve(
@@ -123,7 +129,9 @@ def _sort_plugins(given: SimpleNamespace, made: dict[str, Any]) -> None:
     for plugin in (plugin for plugin in plugins if plugin is not None):
         slot = next((name for name, kind in _PLUGINS.items() if isinstance(plugin, kind)), None)
         if slot is None or slot in made:
-            accepted = "at most one each of Precision, ClusterEnvironment and CheckpointIO objects, alone or in a list"
+            accepted = (
+                "at most one each of Precision, ClusterEnvironment, CheckpointIO and LayerSync objects, or a list"
+            )
             raise MisconfigurationException(bad_value("plugins", plugin, accepted))
         made[slot] = plugin
 
@@ -168,7 +176,7 @@ def _choose_strategy(given: SimpleNamespace, made: dict[str, Any]) -> None:
     if name == "auto":
         name = "single_device" if len(ids) * num_nodes == 1 == environment.world_size() else "ddp"
     strategy = name if isinstance(name, Strategy) else STRATEGIES[name]()
-    strategy.sync_batchnorm = given.sync_batchnorm
+    strategy.sync_batchnorm, strategy.layer_sync = given.sync_batchnorm, made.pop("layer_sync", None)
     strategy.configure(made["accelerator"].get_parallel_devices(list(ids)), environment, num_nodes)
     made["strategy"] = strategy
 
@@ -187,7 +195,7 @@ def _choose_precision(given: SimpleNamespace, made: dict[str, Any]) -> None:
         rank_zero_warn(
             f"precision={given.precision!r} means {name!r}: write that, or '{text}-true' for 16-bit weights."
         )
-    device_type = made["accelerator"].name if "accelerator" in made else "cpu"
+    device_type = made["strategy"].root_device.type if "strategy" in made else "cpu"
     if name == "16-mixed" and device_type == "cpu":
         rank_zero_warn("precision='16-mixed' is not for CPUs: 'bf16-mixed' is used. Fix: write precision='bf16-mixed'.")
         name = "bf16-mixed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from leyden.errors import nearest
@@ -24,13 +25,13 @@ def lazy_exports(
 
         __getattr__, __dir__ = lazy_exports(__name__, {"Trainer": "leyden.trainer"})
     """
+    close = cache(lambda name: nearest(name, [*exports, *subpackages]))  # tools ask for what is missing again and again
 
     def __getattr__(name: str) -> Any:  # noqa: N807  # PEP 562
         if name in subpackages:
             return importlib.import_module(f"{package}.{name}")
         if name not in exports:
-            close = nearest(name, [*exports, *subpackages])
-            raise AttributeError(f"module {package!r} has no attribute {name!r}.{close}")
+            raise AttributeError(f"module {package!r} has no attribute {name!r}.{close(name)}")
         value = getattr(importlib.import_module(exports[name]), name)
         setattr(sys.modules[package], name, value)
         return value

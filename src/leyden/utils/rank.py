@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import torch
 import torch.distributed as dist
 
-from leyden.errors import LightningDeprecationWarning
+from leyden.errors import LightningDeprecationWarning, PossibleUserWarning
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 log = logging.getLogger("leyden")
 
+_INSIDE = (f"{Path(__file__).parents[1]}{os.sep}", f"{Path(torch.__file__).parent}{os.sep}", contextlib.__file__)
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "JSM_NAMESPACE_RANK")
 
 
@@ -75,28 +79,25 @@ def rank_zero_info(message: object, *args: Any, **kwargs: Any) -> None:
     announce(message, *args, **kwargs)
 
 
-@rank_zero_only
-def rank_zero_debug(message: object, *args: Any, **kwargs: Any) -> None:
-    """:func:`announce` on rank 0, at level DEBUG."""
-    announce(message, *args, level=logging.DEBUG, **kwargs)
+def rank_zero_warn(
+    message: str | Warning, stacklevel: int | None = None, category: type[Warning] = UserWarning
+) -> None:
+    """Warn on rank 0; ``POSSIBLE_USER_WARNINGS=0`` silences every :class:`~leyden.errors.PossibleUserWarning`.
 
-
-def rank_zero_warn(message: str | Warning, stacklevel: int = 1, category: type[Warning] = UserWarning) -> None:
-    """Warn on rank 0; ``stacklevel`` counts as in :func:`warnings.warn`, 1 being the line of this call."""
-    if rank_zero_only.rank == 0:
-        warnings.warn(message, category, stacklevel=stacklevel + 1)
-
-
-def rank_zero_deprecation(message: str | Warning, stacklevel: int = 1) -> None:
-    """Warn on rank 0 that an old name was used; the message shows the line to write today."""
-    rank_zero_warn(message, stacklevel + 1, LightningDeprecationWarning)
-
-
-def rank_prefixed_message(message: str, rank: int | None) -> str:
-    """Put the rank before a message.
-
-    Example:
-        >>> rank_prefixed_message("out of memory", 3)
-        '[rank: 3] out of memory'
+    Args:
+        message: What is wrong, and what to write.
+        stacklevel: As in :func:`warnings.warn`, 1 being the line of this call; None: the program's line from which this
+            package was entered.
+        category: The class of the warning.
     """
-    return message if rank is None else f"[rank: {rank}] {message}"
+    silenced = os.environ.get("POSSIBLE_USER_WARNINGS") in ("0", "off") and issubclass(category, PossibleUserWarning)
+    if rank_zero_only.rank == 0 and not silenced:
+        frame, level = sys._getframe(), 1
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
+            frame, level = frame.f_back, level + 1
+        warnings.warn(message, category, stacklevel=level if stacklevel is None else stacklevel + 1)
+
+
+def rank_zero_deprecation(message: str | Warning, stacklevel: int | None = None) -> None:
+    """Warn on rank 0 that an old name was used; the message shows the line to write today."""
+    rank_zero_warn(message, stacklevel and stacklevel + 1, LightningDeprecationWarning)

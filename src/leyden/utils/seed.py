@@ -49,17 +49,11 @@ def seed_everything(seed: int | None = None, workers: bool = False, verbose: boo
     if verbose:
         rank_zero_info(f"Seed set to {value}")
     os.environ["PL_GLOBAL_SEED"] = str(value)
-    os.environ["PL_SEED_WORKERS"] = str(int(workers))
+    os.environ["PL_SEED_WORKERS"] = str(int(bool(workers)))
     random.seed(value)
     np.random.seed(value)
     torch.manual_seed(value)
     return value
-
-
-def reset_seed() -> None:
-    """Seed again as the last :func:`seed_everything` did, here or in a parent process; without one, do nothing."""
-    if "PL_GLOBAL_SEED" in os.environ:
-        seed_everything(workers=os.environ.get("PL_SEED_WORKERS", "0") == "1", verbose=False)
 
 
 def worker_seed(*parts: int) -> int:

@@ -90,15 +90,8 @@ def sample_count(batch: Any) -> tuple[int, bool]:
         >>> sample_count([torch.ones(4, 8), torch.ones(2, 8)])
         (4, True)
     """
-    if isinstance(batch, Tensor):
-        return _first_dimension(batch), False
-    sizes = (_first_dimension(tensor) for tensor in _tensors(batch))
-    first = next(sizes, 1)
-    return first, any(size != first for size in sizes)
-
-
-def _first_dimension(tensor: Tensor) -> int:
-    return tensor.shape[0] if tensor.dim() else 1
+    sizes = [tensor.shape[0] if tensor.dim() else 1 for tensor in _tensors(batch)] or [1]
+    return sizes[0], len(set(sizes)) > 1
 
 
 def _tensors(data: Any) -> Iterator[Tensor]:

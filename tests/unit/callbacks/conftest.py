@@ -28,6 +28,7 @@ class StandIn:
         self.checkpoint_callbacks = list(callbacks)
         self.loggers = [logger] if logger else []
         self.strategy, self.state = Strategy(), SimpleNamespace(fn="fit")
+        self._runtime = SimpleNamespace(checkpoint_io=None)
         self.callback_metrics: dict[str, torch.Tensor] = {}
         self.current_epoch = self.global_step = 0
         self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1

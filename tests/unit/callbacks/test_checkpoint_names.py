@@ -22,7 +22,7 @@ from leyden.errors import MisconfigurationException
         ("plain", {"epoch": 3}, "plain.ckpt"),
     ],
 )
-def test_template_is_filled(template, metrics, name):
+def test_row_85_template_is_filled(template, metrics, name):
     assert ModelCheckpoint(filename=template).format_checkpoint_name(metrics) == name
 
 

@@ -46,3 +46,12 @@ def test_steps_switch_epochs_off():
 def test_wrong_arguments_are_named(arguments, name):
     with pytest.raises(MisconfigurationException, match=name):
         Schedule(*arguments)
+
+
+def test_another_clock_can_tell_the_time():
+    seconds = iter([0.0, 59.0, 60.0, 119.0])
+    schedule = Schedule(None, None, timedelta(minutes=1))
+    schedule.clock = lambda: next(seconds)
+    schedule.start()
+    trainer = SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda value: value))
+    assert [schedule.fires_after_batch(trainer) for _ in range(3)] == [False, True, False]

@@ -61,7 +61,7 @@ NAN, INF = float("nan"), float("inf")
         ({"patience": 1, "mode": "max"}, [-7.0], None),
     ],
 )
-def test_patience_counts_checks(arguments, values, stops_at):
+def test_row_94_patience_counts_checks(arguments, values, stops_at):
     stopping = EarlyStopping("loss", **arguments)
     run = Run()
     assert run.checks(stopping, values) == stops_at
@@ -166,7 +166,7 @@ def test_state_continues_the_count_and_replaces_the_patience():
     assert new.state_dict()["stopping_reason"] == 3
 
 
-def test_two_live_side_by_side():
+def test_row_93_two_live_side_by_side():
     assert EarlyStopping("a").state_key == "EarlyStopping{'monitor': 'a', 'mode': 'min'}"
     assert EarlyStopping("a").state_key != EarlyStopping("a", mode="max").state_key
     assert EarlyStopping("a").monitor == "a"

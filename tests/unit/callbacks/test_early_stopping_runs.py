@@ -83,7 +83,7 @@ def test_nothing_happens_in_a_dev_run(tmp_path):
     assert stopping.wait_count == 0
 
 
-def test_resume_continues_the_count(tmp_path):
+def test_row_95_resume_continues_the_count(tmp_path):
     first = EarlyStopping("val_loss", patience=3)
     trainer = fit(tmp_path, [first], [1.0, 1.0], max_epochs=2)
     trainer.save_checkpoint(tmp_path / "a.ckpt")

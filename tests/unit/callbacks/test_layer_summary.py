@@ -54,19 +54,20 @@ def test_bad_depth(max_depth: Any) -> None:
 
 def test_text() -> None:
     assert str(summarize(Net(torch.zeros(3, 8)))).splitlines() == [
-        "  | Name         | Type             | Params | Mode  | In sizes | Out sizes",
-        "-" * 77,
-        "0 | body         | Sequential       | 54     | train | [3, 8]   | [3, 2]",
-        "1 | head         | Linear           | 3      | train | [3, 2]   | [3, 1]",
-        "2 | loss         | CrossEntropyLoss | 0      | train | ?        | ?",
-        "  | other params | n/a              | 5      | n/a   | n/a      | n/a",
-        "-" * 77,
+        "  | Name         | Type             | Params | Mode  | FLOPs | In sizes | Out sizes",
+        "-" * 85,
+        "0 | body         | Sequential       | 54     | train | 240   | [3, 8]   | [3, 2]",
+        "1 | head         | Linear           | 3      | train | 12    | [3, 2]   | [3, 1]",
+        "2 | loss         | CrossEntropyLoss | 0      | train | 0     | ?        | ?",
+        "  | other params | n/a              | 5      | n/a   | n/a   | n/a      | n/a",
+        "-" * 85,
         "30        Trainable params",
         "32        Non-trainable params",
         "62        Total params",
         "0.000     Total estimated model params size (MB)",
         "6         Modules in train mode",
         "1         Modules in eval mode",
+        "252       Total FLOPs",
     ]
 
 
@@ -179,3 +180,11 @@ def test_shared_modules_and_parameters_count_once() -> None:
 )
 def test_readable_count(number: int, text: str) -> None:
     assert readable_count(number) == text
+
+
+def test_operations_are_counted_with_an_example() -> None:
+    summary = summarize(Net(torch.zeros(3, 8)), max_depth=-1)
+    assert summary.total_flops == sum(layer.flops for layer in summary.layers if "." not in layer.name) == 252
+    without = summarize(Net())
+    assert "FLOPs" not in str(without)
+    assert without.total_flops == 0

@@ -38,7 +38,7 @@ def step_of(path):
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
-def test_slash_in_a_metric_makes_a_folder(tmp_path, Run):
+def test_row_85_slash_in_a_metric_makes_a_folder(tmp_path, Run):
     checkpoint = ModelCheckpoint(tmp_path, "{epoch}-{val/loss:.2f}", monitor="val/loss")
     Run(tmp_path, checkpoint).start().epoch(**{"val/loss": 0.5})
     assert files(tmp_path) == ["epoch=0-val/loss=0.50.ckpt"]
@@ -50,7 +50,7 @@ def test_logged_epoch_and_step_take_precedence(tmp_path, Run):
     assert files(tmp_path) == ["epoch=7-step=9.ckpt"]
 
 
-def test_taken_name_gets_a_version(tmp_path, Run):
+def test_row_84_taken_name_gets_a_version(tmp_path, Run):
     for _ in range(3):
         checkpoint = ModelCheckpoint(tmp_path / "c", filename="best")
         with warnings.catch_warnings():
@@ -158,7 +158,7 @@ def test_place_of_epoch_saves(tmp_path, settings, choice, at_validation, Run):
     assert files(tmp_path) == ["epoch=0-step=1.ckpt"]
 
 
-def test_one_save_per_global_step(tmp_path, Run):
+def test_row_89_one_save_per_global_step(tmp_path, Run):
     run = Run(tmp_path, ModelCheckpoint(tmp_path, save_on_train_epoch_end=False, save_top_k=-1)).start()
     run.steps(1)
     run.validation()

@@ -39,7 +39,7 @@ def test_the_best_are_kept(tmp_path, mode, kept, Run):
     assert set(checkpoint.best_k_models) == {str(tmp_path / name) for name in files(tmp_path)}
 
 
-def test_nan_never_wins(tmp_path, Run):
+def test_row_86_nan_never_wins(tmp_path, Run):
     checkpoint = ModelCheckpoint(tmp_path, "{step}", monitor="val_loss")
     run = Run(tmp_path, checkpoint).start()
     run.epoch(steps=1, val_loss=float("nan"))
@@ -86,7 +86,7 @@ def test_fewer_to_keep_than_before_the_resume(tmp_path, Run):
     assert files(tmp_path) == ["step=4.ckpt"]
 
 
-def test_resumed_file_is_never_deleted(tmp_path, Run):
+def test_row_87_resumed_file_is_never_deleted(tmp_path, Run):
     checkpoint = ModelCheckpoint(tmp_path, save_last="link")
     run = Run(tmp_path, checkpoint).start()
     run.epoch()
@@ -97,7 +97,7 @@ def test_resumed_file_is_never_deleted(tmp_path, Run):
     assert files(tmp_path) == ["epoch=0-step=2.ckpt", "epoch=2-step=6.ckpt", "last.ckpt"]
 
 
-def test_files_of_other_folders_are_never_deleted(tmp_path, Run):
+def test_row_87_files_of_other_folders_are_never_deleted(tmp_path, Run):
     old = ModelCheckpoint(tmp_path / "old")
     Run(tmp_path, old).start().epoch()
     new = ModelCheckpoint(tmp_path / "new")
@@ -110,6 +110,27 @@ def test_files_of_other_folders_are_never_deleted(tmp_path, Run):
     run.global_step = 2
     run.epoch()
     assert files(tmp_path) == ["new/epoch=0-step=4.ckpt", "old/epoch=0-step=2.ckpt"]
+
+
+def test_row_90_a_new_folder_drops_the_ranking(tmp_path, Run):
+    old = ModelCheckpoint(tmp_path / "old", monitor="loss", save_top_k=2, save_last=True)
+    Run(tmp_path, old).start().epoch(loss=1.0)
+    new = ModelCheckpoint(tmp_path / "new", monitor="loss", save_top_k=2)
+    with pytest.warns(UserWarning, match=r"Only `best_model_path`"):
+        new.load_state_dict(old.state_dict())
+    assert new.best_model_path == old.best_model_path
+    assert (new.best_k_models, new.best_model_score, new.kth_best_model_path, new.last_model_path) == ({}, None, "", "")
+
+
+def test_all_ranks_agree_on_what_is_among_the_best(tmp_path, Run):
+    checkpoint = ModelCheckpoint(tmp_path, monitor="loss")
+    run = Run(tmp_path, checkpoint).start()
+    run.epoch(loss=1.0)
+    asked = []
+    run.strategy.reduce_boolean_decision = lambda decision: asked.append(decision) or False
+    run.epoch(loss=0.5)  # better here, not so on another rank
+    assert asked == [True]
+    assert checkpoint.best_model_score == 1.0
 
 
 def test_missing_monitor_warns_before_validation_and_raises_after(tmp_path, Run):
@@ -170,7 +191,7 @@ def test_previous_last_goes_when_its_name_changes(tmp_path, Run):
     assert files(tmp_path) == ["epoch=1-last.ckpt", "epoch=1-step=4.ckpt"]
 
 
-def test_last_as_a_relative_link(tmp_path, Run):
+def test_row_88_last_as_a_relative_link(tmp_path, Run):
     run = Run(tmp_path, ModelCheckpoint(tmp_path, save_last="link")).start()
     run.epoch()
     run.epoch()

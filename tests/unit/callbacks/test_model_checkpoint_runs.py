@@ -57,7 +57,7 @@ def data():
     return DataLoader(torch.ones(BATCHES, 2), batch_size=1)
 
 
-def fit(folder, checkpoint, scores=(), callbacks=(), ckpt_path=None, **arguments):
+def fit(folder, checkpoint, scores=(), callbacks=(), ckpt_path=None, module=None, **arguments):
     options = {"max_epochs": 2, "logger": False, "num_sanity_val_steps": 0, "accelerator": "cpu", **arguments}
     trainer = pl.Trainer(
         default_root_dir=folder,
@@ -66,7 +66,7 @@ def fit(folder, checkpoint, scores=(), callbacks=(), ckpt_path=None, **arguments
         enable_model_summary=False,
         **options,
     )
-    trainer.fit(Model(scores), data(), data(), ckpt_path=ckpt_path)
+    trainer.fit(Model(scores) if module is None else module, data(), data(), ckpt_path=ckpt_path)
     return trainer
 
 
@@ -80,7 +80,7 @@ def load(path):
     return torch.load(path, weights_only=True)
 
 
-def test_default_keeps_the_latest_epoch(tmp_path):
+def test_row_83_default_keeps_the_latest_epoch(tmp_path):
     checkpoint = ModelCheckpoint()
     fit(tmp_path, checkpoint)
     assert files(tmp_path) == ["checkpoints/epoch=1-step=8.ckpt"]
@@ -228,3 +228,54 @@ def test_folder_that_is_a_file_is_found_before_any_batch(tmp_path):
     path.write_text("")
     with pytest.raises(MisconfigurationException, match="this is a file"):
         fit(tmp_path, ModelCheckpoint(path), callbacks=[Broken(0)])
+
+
+def test_steps_count_all_optimizers_in_manual_optimization(tmp_path):
+    class Manual(Model):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch, batch_idx):
+            for optimizer in self.optimizers():
+                optimizer.zero_grad()
+                self.manual_backward(self.layer(batch).sum())
+                optimizer.step()
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD(self.parameters(), lr=0.01) for _ in range(2)]
+
+    checkpoint = ModelCheckpoint(tmp_path, every_n_train_steps=4, save_top_k=-1)
+    fit(tmp_path, checkpoint, module=Manual(), max_epochs=1)
+    assert files(tmp_path) == ["epoch=0-step=4.ckpt", "epoch=0-step=8.ckpt"]
+    assert torch.load(tmp_path / "epoch=0-step=4.ckpt", weights_only=True)["global_step"] == 4
+
+
+def test_two_with_equal_settings_collide(tmp_path):
+    callbacks = [ModelCheckpoint(tmp_path / name, monitor="val_loss") for name in "ab"]
+    with pytest.raises(RuntimeError, match="state_key"):
+        fit(tmp_path, callbacks[0], callbacks=callbacks[1:])
+
+
+@pytest.mark.parametrize("arguments", [{"fast_dev_run": 2}, {"num_sanity_val_steps": 2}])
+def test_an_exception_outside_training_saves_nothing(tmp_path, arguments):
+    class Failing(Model):
+        def validation_step(self, batch, batch_idx):
+            raise ValueError("broken")
+
+    checkpoint = ModelCheckpoint(tmp_path, save_on_exception=True)
+    with pytest.raises(ValueError, match="broken"):
+        fit(tmp_path, checkpoint, module=Failing(), **arguments)
+    assert files(tmp_path) == []
+
+
+def test_an_exception_right_after_a_save_saves_nothing_more(tmp_path):
+    checkpoint = ModelCheckpoint(tmp_path, every_n_train_steps=2, save_top_k=-1, save_on_exception=True)
+    with pytest.raises(ValueError, match="broken"):
+        fit(tmp_path, checkpoint, callbacks=[Broken(2)])
+    assert files(tmp_path) == ["epoch=0-step=2.ckpt"]
+
+
+def test_a_folder_of_the_home_is_resolved(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert ModelCheckpoint("~/runs").dirpath == str(tmp_path / "runs")

@@ -35,7 +35,7 @@ class Terminal(io.StringIO):
 def test_plain_text_goes_to_the_log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
     with caplog.at_level(logging.INFO, logger="leyden"):
         show(ModelSummary())
-    assert "0 | net  | Sequential | 36     | train | [3, 8]   | [3, 4]" in caplog.text
+    assert "0 | net  | Sequential | 36     | train | 192   | [3, 8]   | [3, 4]" in caplog.text
     assert "36        Trainable params" in caplog.text
     assert capsys.readouterr().out == ""
 
@@ -82,3 +82,27 @@ def test_rich_summary_is_a_table_everywhere(
 def test_bad_depth(kind: type[ModelSummary], max_depth: Any) -> None:
     with pytest.raises(ValueError, match="max_depth"):
         kind(max_depth=max_depth)
+
+
+def test_it_can_be_shown_otherwise() -> None:
+    shown: list[Any] = []
+
+    class Mine(ModelSummary):
+        @staticmethod
+        def summarize(*given: Any, **named: Any) -> None:
+            shown.append((given, named))
+
+    show(Mine(max_depth=2, header_style="red"))
+    ((columns, total, trainable, size, modes), named) = shown[0]
+    assert dict(columns)["Name"] == ["net", "net.0"]
+    assert (total, trainable, size) == (36, 36, 36 * 4 / 1e6)
+    assert modes == {"train": 2, "eval": 0}
+    assert named == {"total_flops": 192, "header_style": "red"}
+
+
+def test_the_table_of_rich_takes_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    show(RichModelSummary(max_depth=1, title="Layers", show_header=False))
+    output = capsys.readouterr().out
+    assert "Layers" in output
+    assert "Name" not in output
+    assert "Total FLOPs: 192" in output

@@ -325,7 +325,20 @@ def test_rich_bar_lets_users_choose_columns_and_metrics() -> None:
 
     output = Terminal()
     Run().fit(Mine(console_kwargs={"file": output}))
-    assert "<loss: 0.250>" in output.getvalue()
+    assert "<loss: 0.250> \x1b[3mloss: 0.250" in output.getvalue()  # the metrics follow the columns that one configures
+
+
+def test_every_style_of_the_theme_is_used() -> None:
+    styles = ["description", "progress_bar", "progress_bar_finished", "progress_bar_pulse", "batch_progress"]
+    styles += ["time", "processing_speed"]
+    theme = RichProgressBarTheme(**{name: f"rgb({number},0,0)" for number, name in enumerate(styles)})
+    columns = RichProgressBar(theme=theme).configure_columns(None)  # type: ignore[arg-type]
+    used = {str(value) for column in columns for value in vars(column).values()}
+    assert {f"rgb({number},0,0)" for number in range(len(styles))} <= used
+    output = Terminal()
+    theme = RichProgressBarTheme(metrics="bold red")
+    Run().fit(RichProgressBar(theme=theme, console_kwargs={"file": output, "color_system": "standard"}))
+    assert "\x1b[1;31mv_num" in output.getvalue()
 
 
 def test_closed_and_full_outputs_do_not_stop_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def test_larger_than_one_block(tmp_path: Path) -> None:
     assert torch.equal(load(tmp_path / "a.ckpt")["state_dict"]["weight"], weight)
     content = bytearray((tmp_path / "a.ckpt").read_bytes())
     content[9_000_000] ^= 4
-    with pytest.raises(CheckpointError, match=r"do not match its checksum \(damaged part: archive/data/0\)"):
+    with pytest.raises(CheckpointError, match=r"do not match its checksum"):
         load(io.BytesIO(bytes(content)))
 
 
@@ -220,13 +220,6 @@ def test_other_contents(tmp_path: Path, content: bytes, reason: str) -> None:
         load(path)
     assert str(path) in str(raised.value)
     assert "Fix: " in str(raised.value)
-
-
-@pytest.mark.parametrize("value", [torch.ones(3), {"weight": torch.ones(3)}, [1, 2], {"model": {}}])
-def test_torch_files_that_are_no_checkpoint(tmp_path: Path, value: Any) -> None:
-    torch.save(value, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match=r"model\.pt' is not a checkpoint"):
-        load(tmp_path / "model.pt")
 
 
 def test_no_such_file(tmp_path: Path) -> None:
@@ -413,12 +406,6 @@ def test_a_class_the_program_allows_is_saved_and_loaded(tmp_path: Path) -> None:
         assert load(tmp_path / "a.ckpt")["settings"] == Settings(3)
     with pytest.raises(CheckpointError, match="Settings"):
         load(tmp_path / "a.ckpt")
-
-
-def test_saving_something_else_than_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="bare state_dict"):
-        save(torch.nn.Linear(1, 1).state_dict(), tmp_path / "a.ckpt")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_that_contains_itself(tmp_path: Path) -> None:

@@ -42,15 +42,3 @@ def test_others_are_refused_with_file_reason_and_fix(content: Any, reason: str) 
     assert "'dir/a.ckpt'" in message
     assert reason in message
     assert "Fix: " in message
-
-
-def test_weights_only_keys_keep_what_loading_weights_needs() -> None:
-    kept = {
-        schema.STATE_DICT,
-        "hyper_parameters",
-        schema.EPOCH,
-        schema.GLOBAL_STEP,
-        schema.LOOPS,
-        schema.LIGHTNING_VERSION,
-    }
-    assert not kept & set(schema.TRAINING_KEYS)

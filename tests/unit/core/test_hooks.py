@@ -38,7 +38,7 @@ def test_callbacks_then_module_and_the_modules_answer_counts() -> None:
     assert module.calls == [("a", "batch", 3), ("b", "batch", 3), ("module", "batch", 3)]
 
 
-def test_monitors_come_after_the_module_at_the_epochs_end_only() -> None:
+def test_row_91_monitors_come_after_the_module_at_the_epochs_end_only() -> None:
     module = Module()
     late = callback(module, "late", "on_train_epoch_end", monitors=True)
     late.on_train_batch_start = lambda *_: module.calls.append("late")  # type: ignore[method-assign, assignment]

@@ -20,6 +20,7 @@ from leyden.core.hparams import (
 )
 from leyden.core.hparams import load_from_checkpoint as load_from_file
 from leyden.core.plain import AttributeDict
+from leyden.errors import LightningDeprecationWarning
 
 
 class Module(HyperparametersMixin, nn.Module):
@@ -216,8 +217,10 @@ def test_initial_is_a_copy_of_the_first_values() -> None:
 
 
 def test_no_setter() -> None:
-    with pytest.raises(AttributeError):
-        Parent(1).hparams = {}  # type: ignore[misc, assignment]
+    module = Parent(1)
+    with pytest.warns(LightningDeprecationWarning, match=r"self.save_hyperparameters\(hparams\)"):
+        module.hparams = {"c": 3}  # type: ignore[assignment]
+    assert module.hparams == {"a": 1, "b": 2, "c": 3}
     with pytest.raises(AttributeError):
         Parent(1).hparams_initial = {}  # type: ignore[misc, assignment]
 
@@ -254,7 +257,7 @@ def test_second_call_adds() -> None:
 # -- what a checkpoint holds --
 
 
-def test_what_cannot_be_saved_is_dropped_with_one_warning() -> None:
+def test_row_102_what_cannot_be_saved_is_dropped_with_one_warning() -> None:
     hparams = {"lr": 0.1, "fn": lambda: 0, "net": nn.Linear(1, 1), "deep": {"x": [object()]}}
     with pytest.warns(
         UserWarning, match=r"`fn` \(function .*<lambda>\), `net` \(Linear\), `deep` \(object\)"
@@ -295,7 +298,7 @@ def test_arguments_win_over_saved_ones() -> None:
     assert not module.hparams.bias
 
 
-def test_unknown_hparams_are_left_out() -> None:
+def test_row_103_unknown_hparams_are_left_out() -> None:
     checkpoint = checkpoint_of(Linear(3))
     checkpoint["hyper_parameters"]["old"] = 1
     assert load_from_checkpoint(Linear, checkpoint).hparams == {"width": 3, "bias": True}
@@ -330,7 +333,7 @@ def test_missing_arguments() -> None:
         load_from_checkpoint(Linear, {"state_dict": {}})
 
 
-def test_order_of_calls() -> None:
+def test_row_103_order_of_calls() -> None:
     calls: list[str] = []
 
     class Late(Module):
@@ -391,7 +394,7 @@ def test_bad_hparams_files(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-def test_class_only() -> None:
+def test_row_104_class_only() -> None:
     class Loader:
         @class_only
         def load(cls, path: str) -> str:

@@ -4,7 +4,7 @@ import enum
 import io
 import sys
 from argparse import Namespace
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, UserList, namedtuple
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -243,3 +243,7 @@ def test_entries() -> None:
     assert entries(Config(Path("r"))) == {"root": Path("r"), "lr": 0.1, "doubled": 0.2}
     assert entries(5) is None
     assert entries(Config) is None
+
+
+def test_sequences_of_other_kinds_become_lists() -> None:
+    assert encode({"sizes": UserList([1, UserList([2])])}) == {"sizes": [1, [2]]}

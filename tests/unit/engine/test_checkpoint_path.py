@@ -68,6 +68,16 @@ def test_last_is_the_newest_that_a_run_left(tmp_path, name):
     assert loaded(made, model, "last") == str(newer)
 
 
+@pytest.mark.parametrize("name", ["interrupted.ckpt", "hpc_ckpt_3.ckpt"])
+def test_hpc_is_the_newest_that_a_signal_left(tmp_path, name):
+    made, model = fitted(saves(tmp_path))
+    with pytest.raises(ValueError, match="no signal has left a checkpoint"):
+        loaded(made, model, "hpc")
+    (tmp_path / name).write_bytes((tmp_path / "last.ckpt").read_bytes())
+    os.utime(tmp_path / "last.ckpt", (2e9, 2e9))
+    assert loaded(made, model, "hpc") == str(tmp_path / name)
+
+
 def test_last_is_looked_for_under_the_root_folder_too(tmp_path):
     made, model = fitted(saves(tmp_path / "elsewhere"))
     (tmp_path / "checkpoints").mkdir()
@@ -76,7 +86,7 @@ def test_last_is_looked_for_under_the_root_folder_too(tmp_path):
     assert loaded(other, model, "last") == str(tmp_path / "checkpoints" / "last.ckpt")
 
 
-def test_without_a_last_one_fit_starts_from_the_beginning(tmp_path):
+def test_row_99_without_a_last_one_fit_starts_from_the_beginning(tmp_path):
     made = trainer(default_root_dir=tmp_path)
     with pytest.warns(PossibleUserWarning, match="from the beginning"):
         made.fit(Model(), loader(), ckpt_path="last")

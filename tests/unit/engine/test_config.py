@@ -13,7 +13,7 @@ import leyden as pl
 from leyden.callbacks import ModelCheckpoint, Timer
 from leyden.engine.config import FLAG, LIMIT, TrainerArguments, at_least, listed, one_of
 from leyden.errors import ConfigurationErrors, MisconfigurationException, PossibleUserWarning
-from leyden.loggers import CSVLogger
+from leyden.loggers import CSVLogger, TensorBoardLogger
 from mistakes.kit import Model, fit, loader, trainer
 
 ACCEPTED = [
@@ -202,7 +202,7 @@ def test_loggers_in_any_iterable():
     assert trainer(logger=loggers[0]).loggers == loggers[:1]
     assert trainer(logger=[]).loggers == []
     assert trainer(logger=False).loggers == []
-    assert isinstance(trainer(logger=True).logger, CSVLogger)
+    assert isinstance(trainer(logger=True).logger, TensorBoardLogger)
 
 
 @pytest.mark.parametrize(("text", "value"), [("7", 7), ("-1", -1), ("None", None)], ids=repr)

@@ -64,8 +64,10 @@ def test_row_50_transfer_hooks_of_the_data_module_come_first() -> None:
     data = type("Data", (pl.LightningDataModule,), {name: spy("data", name) for name in names[:2]})()
     data.train_dataloader = lambda: numbers(2)
     run = trainer(limit_val_batches=0)
-    with pytest.warns(UserWarning, match="no validation data"):
+    with pytest.warns(UserWarning) as caught:
         run.fit(module, datamodule=data)
+    said = [str(warning.message) for warning in caught if "both define" in str(warning.message)]
+    assert [text.split("`")[1] for text in said] == names[:2]
     assert calls == ["data.on_before_batch_transfer", "data.transfer_batch_to_device", "module.on_after_batch_transfer"]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import leyden as pl
-from leyden.engine.loading import check_leaves, takes_loader
+from leyden.engine.loading import Sources, check_leaves, load_training, own_share, takes_loader
 from leyden.errors import MisconfigurationException
 from leyden.loggers import CSVLogger
+from leyden.runtime.strategies.single import SingleDeviceStrategy
 from mistakes.kit import Model, dataset, loader, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no validation data")
@@ -170,7 +173,8 @@ def test_the_data_module_s_transfer_hooks_win_over_the_module_s():
             order.append("after")
             return batch + 1
 
-    model = record(model=Both(), datamodule=Transfers(), limit_val_batches=0)
+    with pytest.warns(UserWarning, match="both define `on_before_batch_transfer`. The data module's is used"):
+        model = record(model=Both(), datamodule=Transfers(), limit_val_batches=0)
     assert order == ["data", "after"] * 2
     assert [batch.item() for batch in model.batches] == [101, 102]
 
@@ -257,6 +261,35 @@ def test_counting_batches_across_epochs():
 
 def test_more_batches_than_the_epoch_has_are_fine_without_validation():
     record(numbers(0, 4), numbers(0, 1), val_check_interval=6, limit_val_batches=0)
+
+
+class TwoProcesses(SingleDeviceStrategy):
+    """The second of two processes, as far as the loaders are concerned."""
+
+    is_distributed, global_rank, world_size = True, 1, 2
+
+
+def test_no_batch_on_one_of_several_processes():
+    class Data(pl.LightningDataModule):
+        def train_dataloader(self):
+            return DataLoader(torch.arange(0))
+
+    run = SimpleNamespace(module=Model(), datamodule=Data(), strategy=TwoProcesses(torch.device("cpu")), fn="fit")
+    run.arguments, run.loggers = trainer(overfit_batches=0.0, use_distributed_sampler=False)._arguments, []
+    run.sources, run.hooks, run.validates = Sources({}), SimpleNamespace(inside=lambda *_: nullcontext()), False
+    with pytest.raises(RuntimeError, match=r"0 batches on rank 1 of 2.*`batch_size`"):
+        load_training(run)
+    run.datamodule.allow_zero_length_dataloader_with_multiple_devices = True
+    with pytest.warns(UserWarning, match="0 batches"):
+        assert load_training(run).batches == 0
+
+
+def test_loaders_are_left_alone_if_asked():
+    run, given = SimpleNamespace(strategy=TwoProcesses(torch.device("cpu"))), loader()
+    run.arguments = trainer(use_distributed_sampler=False)._arguments
+    assert own_share(run, given, "train") is given
+    run.arguments = trainer()._arguments
+    assert len(own_share(run, given, "train")) == 2
 
 
 def test_loaders_are_asked_for_again_every_n_epochs():

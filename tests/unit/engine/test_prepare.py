@@ -244,7 +244,7 @@ prepare_once(data, data.prepare_data)
     assert [run("pass"), run("pass"), run("return None")] == ["x", "x", "xx"]
 
 
-def test_processes_wait_for_each_other(tmp_path):
+def test_row_54_processes_wait_for_each_other(tmp_path):
     code = """
 import sys, time, leyden as pl
 from leyden.engine.prepare import prepare_once

@@ -208,7 +208,7 @@ def stopping(patience: int, kind: type[EarlyStopping] = EarlyStopping) -> EarlyS
 
 
 @pytest.mark.parametrize(("given", "own"), [(EarlyStopping, EarlyStopping), (PatientStopping, EarlyStopping)])
-def test_the_modules_callback_replaces_one_of_its_kind(given: Any, own: Any) -> None:
+def test_row_92_the_modules_callback_replaces_one_of_its_kind(given: Any, own: Any) -> None:
     for one, other in ((given, own), (own, given)):
         trainer_ = trainer(callbacks=[stopping(1, one), Recorder()])
         callback = stopping(7, other)
@@ -217,7 +217,7 @@ def test_the_modules_callback_replaces_one_of_its_kind(given: Any, own: Any) -> 
         assert [type(c) for c in trainer_.callbacks] == [Recorder, other]
 
 
-def test_checkpoints_come_last_also_those_of_the_module(tmp_path: Path) -> None:
+def test_row_91_checkpoints_come_last_also_those_of_the_module(tmp_path: Path) -> None:
     trainer_ = trainer(callbacks=[Recorder()], enable_checkpointing=True)
     trainer_.fit(Bringing(ModelCheckpoint(tmp_path / "own"), Recorder("two"), ModelSummary()), loader(), loader())
     assert [type(callback) for callback in trainer_.callbacks] == [Recorder, ModelSummary, ModelCheckpoint]

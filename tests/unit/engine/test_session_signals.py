@@ -59,7 +59,7 @@ def start(tmp_path: Path, number: str, mode: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_stopped_process_leaves_a_checkpoint_and_the_customary_exit_code(tmp_path: Path) -> None:
+def test_row_112_a_stopped_process_leaves_a_checkpoint_and_the_customary_exit_code(tmp_path: Path) -> None:
     expected = {
         "SIGINT": (130, "KeyboardInterrupt"),
         "SIGTERM": (143, "SIGTERMException"),

@@ -92,12 +92,17 @@ def test_training_steps_that_can_be_called(base, method):
         lambda self: None,
         lambda self, batch, batch_idx, third: None,
         lambda self, batch, *, needed: None,
-        lambda self, dataloader_iter: None,
     ],
 )
 def test_training_steps_that_cannot(method):
     (message,) = refused(pl.LightningModule, training_step=method)
     assert "Fix: `def training_step(self, batch, batch_idx)`" in message
+
+
+def test_a_step_takes_the_iterator_alone():
+    assert refused(pl.LightningModule, training_step=lambda self, dataloader_iter: None) == []
+    (message,) = refused(pl.LightningModule, training_step=lambda self, dataloader_iter, batch_idx: None)
+    assert "Fix: `def training_step(self, dataloader_iter)`" in message
 
 
 def test_evaluation_hooks_may_leave_out_the_loader():

@@ -211,7 +211,7 @@ def test_another_number_of_optimizers_or_schedulers_is_an_error(tmp_path: Path) 
         resumed(tmp_path / "a.ckpt", Unscheduled())
 
 
-def test_beyond_max_epochs_is_an_error_and_at_it_nothing_is_left_to_do(tmp_path: Path) -> None:
+def test_row_97_beyond_max_epochs_is_an_error_and_at_it_nothing_is_left_to_do(tmp_path: Path) -> None:
     fitted(tmp_path / "a.ckpt", max_epochs=2)
     with pytest.raises(MisconfigurationException, match="saved in epoch 2, but `max_epochs` is 1"):
         resumed(tmp_path / "a.ckpt", max_epochs=1)
@@ -395,7 +395,7 @@ def test_a_file_of_lightning_goes_on_at_its_place(
     torch.save(foreign(epochs, batches, step=batches[0]), tmp_path / "theirs.ckpt")
     stopping = Stopping("x")
     made = trainer(max_epochs=epochs[1] + 1, val_check_interval=3, callbacks=[stopping], limit_val_batches=1)
-    with pytest.warns(UserWarning, match="written by another program"):
+    with pytest.warns(UserWarning, match="written by Lightning"):
         made.fit(Noting(), loader(), loader(), ckpt_path=tmp_path / "theirs.ckpt")
     assert noted == expected
     assert made.global_step == batches[0] + 4 - (batches[0] % 4)

@@ -35,3 +35,13 @@ def test_a_run_that_stopped_at_max_steps_ends_its_epoch_when_resumed(tmp_path: P
     again = trainer(max_epochs=-1, max_steps=steps, default_root_dir=tmp_path)
     again.fit(Regression(), loader(), ckpt_path=path)
     assert (again.current_epoch, again.global_step) == (calm.current_epoch, calm.global_step) == (2, steps)
+
+
+def test_row_98_a_file_of_weights_alone_cannot_be_resumed(tmp_path: Path) -> None:
+    first = trainer(max_epochs=1, default_root_dir=tmp_path)
+    first.fit(Regression(), loader())
+    first.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
+    again = trainer(max_epochs=2, default_root_dir=tmp_path)
+    with pytest.raises(KeyError, match=r"weights.ckpt' holds only the model .*Fix: load the weights with"):
+        again.fit(Regression(), loader(), ckpt_path=tmp_path / "weights.ckpt")
+    assert again.global_step == 0

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from leyden import Trainer
 from leyden.errors import ConfigurationErrors, MisconfigurationException
 from leyden.legacy.arguments import (
     OLD_ARGUMENTS,
@@ -34,6 +36,11 @@ OWN = ModelCheckpoint()
 FLUSHED = Build("CSVLogger", {"save_dir": ".", "flush_logs_every_n_steps": 7})
 
 
+@pytest.fixture(autouse=True)
+def with_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leyden.legacy.arguments.find_spec", lambda name: name)
+
+
 @pytest.mark.parametrize(
     ("given", "today"),
     [
@@ -51,8 +58,14 @@ FLUSHED = Build("CSVLogger", {"save_dir": ".", "flush_logs_every_n_steps": 7})
         ({"weights_summary": "full"}, {"callbacks": [Build("ModelSummary", {"max_depth": -1})]}),
         ({"weights_summary": None}, {"enable_model_summary": False}),
         ({"progress_bar_refresh_rate": 0}, {"enable_progress_bar": False}),
-        ({"progress_bar_refresh_rate": 5}, {"callbacks": [Build("RichProgressBar", {"refresh_rate": 5})]}),
-        ({"process_position": 1}, {}),
+        ({"progress_bar_refresh_rate": 5}, {"callbacks": [Build("TQDMProgressBar", {"refresh_rate": 5})]}),
+        ({"process_position": 1}, {"callbacks": [Build("TQDMProgressBar", {"process_position": 1})]}),
+        (
+            {"process_position": 1, "progress_bar_refresh_rate": 5},
+            {"callbacks": [Build("TQDMProgressBar", {"refresh_rate": 5, "process_position": 1})]},
+        ),
+        ({"process_position": 1, "progress_bar_refresh_rate": 0}, {"enable_progress_bar": False}),
+        ({"process_position": 0}, {}),
         ({"show_progress_bar": False}, {"enable_progress_bar": False}),
         ({"checkpoint_callback": True}, {"enable_checkpointing": True}),
         ({"checkpoint_callback": False}, {"enable_checkpointing": False}),
@@ -119,6 +132,12 @@ def test_every_old_argument_is_said_once_and_leaves(name: str) -> None:
     today, messages = translate({name: None})
     assert name not in today
     assert [f"`Trainer({name}=None)` is an old argument" in message for message in messages] == [True]
+
+
+def test_without_tqdm_the_other_bar_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leyden.legacy.arguments.find_spec", lambda name: None)
+    today, _ = translate({"progress_bar_refresh_rate": 5, "process_position": 1})
+    assert today == {"callbacks": [Build("RichProgressBar", {"refresh_rate": 5})]}
 
 
 def test_unknown_names_stay_for_the_trainer() -> None:
@@ -211,3 +230,18 @@ def test_loaders_get_today_s_names_and_order():
     assert len(messages) == 1
     with pytest.raises(TypeError, match="unexpected keyword arguments \\['modle'\\]. Did you mean 'model'"):
         rename_loaders("fit", today, {"modle": 1}, ["model"])
+
+
+def test_the_guide_names_every_old_argument() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "from-1x.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(OLD_ARGUMENTS | REMOVED_METHODS.keys()) if name not in guide] == []
+
+
+@pytest.mark.filterwarnings("ignore:.*precision")
+@pytest.mark.parametrize(
+    ("old", "today"),
+    [(16, "mixed"), ("16", "mixed"), ("bf16", "bf16-mixed"), (64, "64-true"), ("64", "64-true"), (32, "32-true")],
+)
+def test_old_precisions_are_accepted(old: Any, today: str) -> None:
+    made = Trainer(accelerator="cpu", precision=old, max_epochs=1, logger=False, enable_checkpointing=False)
+    assert made.precision.endswith(today)

@@ -227,3 +227,16 @@ def test_writer_alone(tmp_path: Path) -> None:
         writer.save()
     assert (tmp_path / "logs" / "metrics.csv").read_text() == "a,step\n1.0,0\n"
     assert writer.columns == ["a", "step"]
+
+
+def test_row_79_a_new_column_rewrites_and_an_older_file_goes(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, version=0)
+    for step, row in enumerate([{"b": 1}, {"b": 2, "a": 3}]):
+        logger.log_metrics(row, step)
+        logger.save()
+    assert Path(logger.log_dir, "metrics.csv").read_text().splitlines() == ["a,b,step", ",1,0", "3,2,1"]
+    again = CSVLogger(tmp_path, version=0)
+    again.log_metrics({"c": 1}, 0)
+    with pytest.warns(UserWarning, match="of an earlier run was removed"):
+        again.save()
+    assert rows_of(again) == [{"c": "1", "step": "0"}]

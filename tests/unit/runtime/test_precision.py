@@ -67,3 +67,15 @@ def test_names_and_scalers_that_do_not_fit() -> None:
         HalfPrecision("bf16-mixed")
     with pytest.raises(MisconfigurationException, match="`scaler` got .* Accepted: None"):
         MixedPrecision("bf16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+
+
+def test_the_cache_of_casts_ends_with_the_context() -> None:
+    """A weight that the optimizer changed between two steps is cast anew."""
+    precision, layer = MixedPrecision("bf16-mixed", "cpu"), nn.Linear(1, 1, bias=False)
+    assert precision.forward_context is not None
+    results = []
+    for value in (1.0, 2.0):
+        nn.init.constant_(layer.weight, value)
+        with precision.forward_context():
+            results.append(layer(torch.ones(1, 1)).item())
+    assert results == [1.0, 2.0]

@@ -106,7 +106,6 @@ def test_plugins_take_their_places() -> None:
         ({"precision": "fp15"}, ValueError, "`precision` got 'fp15'"),
         ({"precision": "bf16-mxied"}, ValueError, "Did you mean 'bf16-mixed'"),
         ({"precision": True}, ValueError, "`precision` got True"),
-        ({"precision": "transformer-engine"}, ValueError, "This version does not have"),
         ({"precision": 32, "plugins": DoublePrecision()}, ValueError, "DoublePrecision"),
         ({"plugins": [DoublePrecision(), DoublePrecision()]}, MisconfigurationException, "at most one each"),
         ({"plugins": "ddp_sharded"}, MisconfigurationException, "`plugins` got 'ddp_sharded'"),

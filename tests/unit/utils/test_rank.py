@@ -12,8 +12,6 @@ from leyden.utils import rank as module
 from leyden.utils.rank import (
     announce,
     rank,
-    rank_prefixed_message,
-    rank_zero_debug,
     rank_zero_deprecation,
     rank_zero_info,
     rank_zero_only,
@@ -79,7 +77,7 @@ def test_rank_zero_only_returns_the_default_elsewhere() -> None:
 def test_messages_appear_on_rank_zero_only(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="leyden"):
         rank_zero_info("value %d", 3)
-        rank_zero_debug("detail")
+        announce("detail", level=logging.DEBUG)
         rank_zero_only.rank = 1
         rank_zero_info("hidden")
         announce("from rank 1")
@@ -101,19 +99,22 @@ def test_no_warning_on_other_ranks() -> None:
     rank_zero_deprecation("hidden")
 
 
-def test_prefix() -> None:
-    assert rank_prefixed_message("m", 1) == "[rank: 1] m"
-    assert rank_prefixed_message("m", None) == "m"
-
-
 def test_a_script_without_logging_set_up_sees_messages_and_gets_no_handler() -> None:
     code = (
         "import logging\n"
-        f"from {module.__name__} import announce, log, rank_zero_debug, rank_zero_info\n"
-        "rank_zero_info('shown'); rank_zero_info('%d times', 2); rank_zero_debug('not shown')\n"
+        f"from {module.__name__} import announce, log, rank_zero_info\n"
+        "rank_zero_info('shown'); rank_zero_info('%d times', 2); announce('not shown', level=logging.DEBUG)\n"
         "announce('on every rank')\n"
         "log.setLevel(logging.ERROR); rank_zero_info('silenced')\n"
         "assert not log.handlers and not logging.getLogger().handlers\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stderr.splitlines() == ["shown", "2 times", "on every rank"]
+
+
+@pytest.mark.parametrize("value", ["0", "off"])
+def test_possible_mistakes_are_silenced_by_a_variable(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("POSSIBLE_USER_WARNINGS", value)
+    rank_zero_warn("perhaps", category=PossibleUserWarning)
+    with pytest.warns(UserWarning, match="surely"):
+        rank_zero_warn("surely")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from leyden.utils.seed import capture_rng, isolate_rng, reset_seed, restore_rng, seed_everything, worker_seed
+from leyden.utils.seed import capture_rng, isolate_rng, restore_rng, seed_everything, worker_seed
 
 
 @pytest.fixture(autouse=True)
@@ -75,18 +75,6 @@ def test_verbose(caplog: pytest.LogCaptureFixture) -> None:
         seed_everything(1)
         seed_everything(2, verbose=False)
     assert caplog.messages == ["Seed set to 1"]
-
-
-def test_reset_seed() -> None:
-    before = draw_after_reset = None
-    reset_seed()
-    assert "PL_GLOBAL_SEED" not in os.environ
-    seed_everything(5, workers=True)
-    before = draw()
-    reset_seed()
-    draw_after_reset = draw()
-    assert before == draw_after_reset
-    assert os.environ["PL_SEED_WORKERS"] == "1"
 
 
 def test_state_survives_a_safe_load() -> None:

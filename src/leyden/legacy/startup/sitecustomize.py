@@ -21,7 +21,7 @@ def enter() -> None:
         # In the parent, a source tree that is not installed may have been found through the working directory.
         if importlib.util.find_spec("leyden") is None:
             sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(_FOLDER))))
-        from leyden.legacy.alias import install
+        from leyden.legacy.finder import install
 
         install()
     except (Exception, SystemExit):  # noqa: BLE001 - whatever it is, the process must not go on

@@ -5,12 +5,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from leyden.legacy.alias import private
 from leyden.runtime.environments import ClusterEnvironment
+
+
+@runtime_checkable
+class LayerSync(Protocol):
+    """What a plugin must offer that makes layers compute their statistics over all ranks, as BatchNorm's should."""
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Return the module with such layers."""
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Return the module as it was."""
 
 
 class Strategy(ABC):
@@ -26,6 +38,7 @@ class Strategy(ABC):
         node_rank: Number of this node.
         world_size: Number of processes.
         sync_batchnorm: Compute BatchNorm's statistics over all ranks while training.
+        layer_sync: Replaces layers by such ones, while training.
         module: The user's module, from :meth:`model_to_device` to :meth:`teardown`.
     """
 
@@ -35,6 +48,7 @@ class Strategy(ABC):
     node_rank: int = 0
     world_size: int = 1
     sync_batchnorm: bool = False
+    layer_sync: LayerSync | None = None
     module: nn.Module | None = None
 
     @property
@@ -51,6 +65,9 @@ class Strategy(ABC):
     def distributed_sampler_kwargs(self) -> dict[str, int]:
         """The arguments that a ``DistributedSampler`` of this process takes."""
         return {"num_replicas": self.world_size, "rank": self.global_rank}
+
+    if not TYPE_CHECKING:
+        __getattr__ = private  # what programs ask a strategy that belongs to the run here
 
     @abstractmethod
     def configure(self, devices: Sequence[torch.device], environment: ClusterEnvironment, num_nodes: int) -> None:

@@ -76,6 +76,8 @@ class DDPStrategy(Strategy):
     def wrap(self, module: nn.Module, manual: bool = False) -> nn.Module:
         if self.sync_batchnorm:
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+        if self.layer_sync is not None:
+            module = self.layer_sync.apply(module)
         self.module = module
         if manual or not any(parameter.requires_grad for parameter in module.parameters()):
             _broadcast_tensors([*module.parameters(), *module.buffers()])
@@ -135,6 +137,8 @@ class DDPStrategy(Strategy):
 
     def teardown(self) -> None:
         self._wrapped = None
+        if self.layer_sync is not None and self.module is not None:
+            self.layer_sync.revert(self.module)
         super().teardown()
 
 

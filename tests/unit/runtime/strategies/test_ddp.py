@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -48,6 +50,32 @@ def test_one_process_trains_without_a_launcher() -> None:
     finally:
         destroy_process_group()
     assert not dist.is_initialized()
+
+
+def test_what_reaches_torch() -> None:
+    strategy = DDPStrategy(process_group_backend="gloo", timeout=timedelta(seconds=30), static_graph=True)
+    strategy.configure([torch.device("cpu")], LightningEnvironment(), 1)
+    strategy.setup_environment()
+    try:
+        assert dist.get_backend() == "gloo"
+        wrapped = strategy.wrap(strategy.model_to_device(Net()))
+        assert isinstance(wrapped, nn.parallel.DistributedDataParallel)
+        assert (wrapped.static_graph, wrapped.find_unused_parameters) == (True, False)
+    finally:
+        destroy_process_group()
+
+
+def test_synchronised_batchnorm_takes_the_place_of_batchnorm() -> None:
+    strategy = DDPStrategy()
+    strategy.sync_batchnorm = True
+    strategy.configure([torch.device("cpu")], LightningEnvironment(), 1)
+    strategy.setup_environment()
+    try:
+        net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+        strategy.wrap(strategy.model_to_device(net), manual=True)  # DDP itself takes it on GPUs only
+        assert isinstance(net[1], nn.SyncBatchNorm)
+    finally:
+        destroy_process_group()
 
 
 def test_a_frozen_module_needs_no_gradient_averaging() -> None:

@@ -1,4 +1,4 @@
-"""The pages that are made from other things: ``python docs/generate.py`` writes the page of the contract.
+"""The pages that are made from other things: ``python docs/generate.py`` writes the contract and the differences.
 
 The site's build asks this file too (:func:`on_files`), for pages that are needed there alone.
 """
@@ -41,14 +41,34 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def contract_page() -> str:
-    """The page of the contract."""
+def contract_tables() -> list[dict[str, Any]]:
+    """The tables of the contract, in the order of their numbers."""
 
     def place(path: Path) -> tuple[list[int], str]:
         return [int("".join(filter(str.isdigit, part)) or 99) for part in path.stem.split(".")], path.stem
 
-    files = sorted(CONTRACT.glob("*.toml"), key=place)
-    tables = [tomllib.loads(path.read_text(encoding="utf-8")) for path in files]
+    return [tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(CONTRACT.glob("*.toml"), key=place)]
+
+
+def differences_page() -> str:
+    """The page of differences, with those that rows of the contract tell at its end."""
+    begin, end = "<!-- rows:begin -->\n", "<!-- rows:end -->"
+    text = (ROOT / "docs" / "differences.md").read_text(encoding="utf-8")
+    head, rest = text.split(begin)
+    lines = []
+    for table in contract_tables():
+        rows = [row for row in table["row"] if "differs" in row]
+        if rows:
+            lines += [f"**{table['title']}**", ""]
+            lines += [f"- {cell(row['says']).rstrip('.')}: {cell(row['differs'])}. ({row['id']})" for row in rows] + [
+                ""
+            ]
+    return head + begin + "\n".join(lines).replace("..", ".") + end + rest.split(end)[1]
+
+
+def contract_page() -> str:
+    """The page of the contract."""
+    tables = contract_tables()
     rows = [row for table in tables for row in table["row"]]
     tested = sum("tests" in row for row in rows)
     lines = [HEAD, f"{len(rows)} rows: {tested} tested, {len(rows) - tested} out of reach of a test here.", ""]
@@ -109,7 +129,7 @@ def notebook_page() -> str:
     return "\n".join(lines)
 
 
-PAGES: dict[str, Callable[[], str]] = {"contract.md": contract_page}
+PAGES: dict[str, Callable[[], str]] = {"contract.md": contract_page, "differences.md": differences_page}
 """Pages that the repository holds."""
 
 

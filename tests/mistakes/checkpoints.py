@@ -49,6 +49,11 @@ def misspelt_keyword():
     resume("lst")
 
 
+@mistake(ValueError, "registry:team/model", "no model registry", "path or URL")
+def model_of_a_registry():
+    resume("registry:team/model")
+
+
 @mistake(CheckpointError, "empty.ckpt", "empty")
 def empty_file():
     Path("empty.ckpt").touch()

@@ -131,6 +131,15 @@ def training_step_with_too_many_arguments():
     fit(TooMany())
 
 
+@mistake(MisconfigurationException, "second batch from `dataloader_iter`", "accumulate_grad_batches=n", batches=1)
+def step_that_takes_several_batches():
+    class Greedy(Model):
+        def training_step(self, dataloader_iter):
+            return sum(self.loss(batch) for batch, _, _ in dataloader_iter)
+
+    fit(Greedy())
+
+
 @mistake(MisconfigurationException, "`TooMany.validation_step\\(", "extra", "dataloader_idx=0")
 def validation_step_with_too_many_arguments():
     class TooMany(Model):

@@ -239,6 +239,9 @@ def test_levels_of_lightnings_loggers_are_heard(tmp_path: Path, environment: dic
     text = """
         import contextlib, io, logging
         from lightning.pytorch import seed_everything
+        from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
+        assert rank_zero_only.rank == 0  # Lightning sets it when it is imported
+        rank_zero_info("x")
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         assert logging.getLogger("pytorch_lightning").level == logging.ERROR
         assert logging.getLogger("lightning.pytorch.utilities.rank_zero").getEffectiveLevel() == logging.ERROR

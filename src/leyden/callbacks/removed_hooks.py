@@ -344,9 +344,19 @@ class OldHooks(Hooks):
 
     def _callback_state(self, callback: Callback) -> None:
         """Let a callback give its state to the checkpoint, and get it back, as in 1.x."""
-        for name, method in adapt_state(callback).items():
-            today = "state_dict(self)" if name == "on_save_checkpoint" else "load_state_dict(self, state_dict)"
-            self._note(callback, name, f"`def {today}`", " about the callback's own state")
+
+        def say() -> None:
+            self._note(
+                callback, "on_save_checkpoint", "`def state_dict(self)`", ", which returns the callback's state,"
+            )
+            self.say(3)
+
+        replaced = adapt_state(callback, say)
+        if "on_load_checkpoint" in replaced:
+            line = "`def load_state_dict(self, state_dict)`"
+            self._note(callback, "on_load_checkpoint", line, ", which gets the callback's state,")
+        for name, method in replaced.items():
+            self.found = True
             self._replace(callback, name, method)
 
     def _datamodule_state(self, data: LightningDataModule) -> None:

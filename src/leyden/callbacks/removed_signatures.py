@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import re
 from collections.abc import Callable, Mapping
-from inspect import Parameter
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -67,7 +66,7 @@ def adapt(
     names = old.PARAMETERS.get(hook, ())
     line = old.TODAY.get(hook, "")
     today = [*leading, *filter(None, line.split(", "))]
-    parameters = list(inspect.signature(method).parameters.values())
+    parameters = list(signature(method).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     keywords = {p.name: name for p in parameters if p.kind is p.KEYWORD_ONLY and (name := old_name(p.name, names))}
     takes_more = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -79,7 +78,8 @@ def adapt(
     while is_old and is_old[-1] and positional[-1].default is not Parameter.empty and is_old.count("") >= len(today):
         is_old.pop()  # it keeps its default
         positional.pop()
-    if not any(is_old) and not keywords and (takes_more or len(positional) >= len(today)):
+    lacks = not names and not takes_more and len(positional) < len(today)  # `dataloader_idx`, once
+    if not any(is_old) and not keywords and not lacks:
         return None
     left = iter(range(len(today)))
     plan = [name or next(left, None) for name in is_old]
@@ -109,23 +109,28 @@ def with_end(step: Method, end: Method) -> Method:
     return call
 
 
-def adapt_state(callback: Callback) -> dict[str, Method]:
-    """A callback whose ``on_save_checkpoint`` returns its state, and whose ``on_load_checkpoint`` gets it back."""
+def adapt_state(callback: Callback, say: Callable[[], None]) -> dict[str, Method]:
+    """What makes ``on_save_checkpoint`` keep a state that it returns, and ``on_load_checkpoint`` get that state back.
+
+    Args:
+        callback: The callback, whose ``on_save_checkpoint`` may return something else than a state, too.
+        say: Called when a state was returned.
+    """
     save = overridden(callback, "on_save_checkpoint", Callback)
     load = overridden(callback, "on_load_checkpoint", Callback)
     key, replaced = callback.state_key, {}
-    returns = save is not None and returns_something(save)
-    if save is not None and returns:
-        taken = len(inspect.signature(save).parameters)
+    if save is not None and returns_something(save):
+        taken = len(signature(save).parameters)
 
         def store(trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
             state = save(*(trainer, module, checkpoint)[:taken])
-            if state is not None:
+            if isinstance(state, Mapping):
+                say()
                 checkpoint.setdefault("callbacks", {})[key] = state
 
         replaced["on_save_checkpoint"] = store
-    names = list(inspect.signature(load).parameters) if load is not None else []
-    if load is not None and (returns or len(names) == 1 or "callback_state" in names):
+    names = list(signature(load).parameters) if load is not None else []
+    if load is not None and (len(names) == 1 or "callback_state" in names):
 
         def restore(trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
             state = (checkpoint.get("callbacks") or {}).get(key)

@@ -162,8 +162,6 @@ def _blame(checkpoint: dict[str, Any]) -> str:
     """Name the first value that cannot be saved, or could not be loaded, by trying each with its keys on its own."""
     plain = (dict, OrderedDict, list, tuple)
     for path, value in tree_flatten_with_path(checkpoint, is_leaf=lambda value: type(value) not in plain)[0]:
-        if type(value) in (torch.Tensor, torch.nn.Parameter):
-            continue
         with suppress(Exception):
             buffer = io.BytesIO()
             torch.save([value, *(getattr(key, "key", None) for key in path)], buffer)
@@ -174,9 +172,9 @@ def _blame(checkpoint: dict[str, Any]) -> str:
 
 
 def _refuse_value(checkpoint: dict[str, Any], name: str, reason: str, cause: Exception | None = None) -> NoReturn:
-    fix = "store plain values, leave hyper-parameters out with save_hyperparameters(ignore=[...]), or allow a class that"
-    text = f"{name!r} was not saved: {_blame(checkpoint)}, which could not be loaded again ({reason}). Fix: {fix}"
-    raise CheckpointError(f"{text} you trust with torch.serialization.add_safe_globals([...]).") from cause
+    text = f"{name!r} was not saved: {_blame(checkpoint)}, which could not be loaded again ({reason})"
+    fix = "store plain values, use save_hyperparameters(ignore=[...]), or allow the class with"
+    raise CheckpointError(f"{text}. Fix: {fix} torch.serialization.add_safe_globals([...]).") from cause
 
 
 def _refuse_file(

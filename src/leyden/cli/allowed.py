@@ -6,8 +6,9 @@ To import a module is to run its code, so a class path is imported only if it le
 - the program itself: the running script and the packages beside it; a single file beside it if it only defines
   things; the package that runs under ``python -m``; the packages of the classes handed to ``LightningCLI``, and of the
   code that calls it; and whatever of the user's code is already imported from outside the installed packages;
-- a class that is already imported and is a module, data module, data set, optimizer, scheduler, callback, logger or
-  profiler, wherever it comes from;
+- a class that is already imported, wherever it comes from, and is a module, data module, data set, optimizer,
+  scheduler, callback, logger or profiler;
+- what the code itself names: the type that a parameter declares, and its default;
 - what :func:`allow_imports` names.
 """
 
@@ -21,9 +22,9 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from torch import nn
 from torch.optim import Optimizer
@@ -66,6 +67,7 @@ _DEFINITIONS = (
 
 _added: set[str] = set()  # what the user named
 _own: set[str] = set()  # packages of the classes and functions that were handed to us
+_named: dict[int, Any] = {}  # classes and functions that code names as types and defaults, by their ids
 
 
 class ClassPathRefused(ImportError, ValueError):
@@ -106,6 +108,35 @@ def own_packages_of(*objects: object) -> None:
     _own.update({module.partition(".")[0] for module in modules} - {"", *FRAMEWORK})
 
 
+def declared_by(*classes: Any) -> None:
+    """Let configurations name what the code of these classes names: the types of parameters and their defaults."""
+    hints: list[Any] = []
+    for cls in (base for item in classes for base in getattr(item, "__mro__", ())):
+        with suppress(TypeError, NameError, AttributeError, ValueError):  # hints that only a type checker can read
+            hints += get_type_hints(cls.__init__).values()
+        with suppress(TypeError, ValueError):
+            in_code(*(p.default for p in inspect.signature(cls.__init__).parameters.values()))
+    while hints:
+        hint = hints.pop()
+        hints += hint if isinstance(hint, list) else get_args(hint)
+        if isinstance(hint, type) and not _is_standard(hint.__module__):
+            in_code(hint)
+
+
+def in_code(*values: Any) -> None:
+    """Let configurations name these classes and functions, which stand in the program's code."""
+    for value in values:
+        if isinstance(value, dict):
+            _added.update({value["class_path"]} if isinstance(value.get("class_path"), str) else ())
+            in_code(*value.values())
+        elif isinstance(value, (list, tuple)):
+            in_code(*value)
+        elif callable(value):
+            _named[id(value)] = value
+            if not _is_standard(type(value).__module__):  # an instance is known by its class
+                _named[id(type(value))] = type(value)
+
+
 def is_allowed(path: str) -> bool:
     """Whether a configuration may name ``path``. Nothing is imported to find out.
 
@@ -114,9 +145,9 @@ def is_allowed(path: str) -> bool:
         (True, False, False)
     """
     root, *rest = path.split(".")
-    if _under(path, _added):
+    if _under(path, _added) or id(loaded(path)) in _named:
         return True
-    if root in sys.stdlib_module_names or root == "jsonargparse" or "__main__" in rest:
+    if _is_standard(root) or root == "jsonargparse" or "__main__" in rest:
         return False
     if _under(path, REFUSED) and path not in ADMITTED:
         return False
@@ -127,6 +158,11 @@ def is_allowed(path: str) -> bool:
         or _lies_beside_script(root)
         or _is_component(loaded(path))
     )
+
+
+def _is_standard(module: str) -> bool:
+    """Whether a module is of the standard library."""
+    return module.partition(".")[0] in sys.stdlib_module_names
 
 
 def _under(path: str, names: Iterable[str]) -> bool:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 import leyden.callbacks
 import leyden.loggers
 import leyden.profilers
-from leyden.cli.allowed import COMPONENTS, limited_imports, refused_in
+from leyden.cli.allowed import COMPONENTS, declared_by, in_code, limited_imports, refused_in
 from leyden.cli.schedulers import LRSchedulerTypeTuple
 from leyden.core.callback import Callback
 from leyden.core.datamodule import LightningDataModule
@@ -140,6 +140,22 @@ class LightningArgumentParser(ArgumentParser):
         plain: dict[str, Any] = yaml.safe_load(text) or {}
         return plain
 
+    def add_class_arguments(self, class_type: Any, *args: Any, **kwargs: Any) -> list[str]:
+        """Add the arguments of a class; see ``jsonargparse``."""
+        declared_by(class_type)
+        names: list[str] = super().add_class_arguments(class_type, *args, **kwargs)
+        return names
+
+    def add_subclass_arguments(self, baseclass: Any, *args: Any, **kwargs: Any) -> None:
+        """Add the choice of a sub-class; see ``jsonargparse``."""
+        declared_by(*(baseclass if isinstance(baseclass, tuple) else (baseclass,)))
+        super().add_subclass_arguments(baseclass, *args, **kwargs)
+
+    def set_defaults(self, *args: dict[str, Any], **kwargs: Any) -> None:
+        """Change defaults; see ``jsonargparse``."""
+        in_code(*args, kwargs)
+        super().set_defaults(*args, **kwargs)
+
     def link_arguments(self, source: Any, target: str, *args: Any, **kwargs: Any) -> None:
         """Let the value of ``target`` follow from that of ``source``; see ``jsonargparse``."""
         super().link_arguments(source, target, *args, **kwargs)
@@ -171,8 +187,7 @@ class LightningArgumentParser(ArgumentParser):
             return []
         built = not issubclass(lightning_class, Trainer)  # which is built last, with callbacks of its own
         options: dict[str, Any] = {"fail_untyped": False, "instantiate": built, "sub_configs": True}
-        names: list[str] = self.add_class_arguments(lightning_class, nested_key, **options)
-        return names
+        return self.add_class_arguments(lightning_class, nested_key, **options)
 
     def add_optimizer_args(
         self, optimizer_class: Any = (Optimizer,), nested_key: str = "optimizer", link_to: str = AUTOMATIC

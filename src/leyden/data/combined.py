@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -118,10 +119,8 @@ class CombinedStream(Stream):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         then, now = (state.get("mode"), len(state.get("loaders", ()))), (self.loader.mode, len(self.passes))
         if then != now:
-            raise MisconfigurationException(
-                f"The CombinedLoader has mode and number of loaders {now}; at the checkpoint they were {then}. "
-                "Fix: resume with the same loaders, or start anew from the weights alone."
-            )
+            text = f"The CombinedLoader has mode and number of loaders {now}; at the checkpoint they were {then}"
+            raise MisconfigurationException(f"{text}. Fix: resume with the same loaders, or from the weights alone.")
         for item, saved in zip(self.passes, state["loaders"], strict=True):
             item.stream.load_state_dict(saved["stream"])
 
@@ -151,15 +150,15 @@ class CombinedStream(Stream):
             yield tree_unflatten(batches, self.loader._spec), None
 
 
+@dataclass
 class _Pass(Iterator[Any]):
     """One loader of several: its stream, how far it is, and whether it has ended once."""
 
-    def __init__(self, stream: Stream, limit: float) -> None:
-        self.stream = stream
-        self.limit = limit
-        self.batches: Iterator[tuple[Any, int | None]] | None = None
-        self.position = 0
-        self.ended = False
+    stream: Stream
+    limit: float
+    batches: Iterator[tuple[Any, int | None]] | None = None
+    position: int = 0
+    ended: bool = False
 
     def open(self) -> None:
         self.batches, self.position = self.stream.start(), 0

@@ -8,6 +8,7 @@ import math
 import os
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value
 from leyden.utils.rank import rank_zero_warn
-from leyden.utils.seed import isolate_rng, worker_seed
+from leyden.utils.seed import isolate_rng
 
 
 def loader_length(loader: Any) -> int | None:
@@ -75,10 +76,8 @@ def limit_batches(length: int | None, limit: float, argument: str) -> int | floa
         fix = "give a number of batches as an int, or 1.0 for all"
         raise MisconfigurationException(bad_value(argument, limit, "an int or 1.0: the loader has no length", fix))
     if length * limit < 1:
-        raise MisconfigurationException(
-            f"`{argument}={limit}` of {length} batches is less than one batch. "
-            f"Fix: write {argument}=1 for one batch, or a fraction of at least 1/{length}."
-        )
+        fix = f"write {argument}=1 for one batch, or a fraction of at least 1/{length}"
+        raise MisconfigurationException(bad_value(argument, limit, f"what gives a batch of {length}", fix))
     return int(length * limit)
 
 
@@ -117,22 +116,18 @@ def without_shuffle(loader: Any) -> Any:
     data set, are returned as they are. To share out the samples too, call :func:`distributed_loader` afterwards.
     """
     sampler = _sampler(loader)
-    if not isinstance(sampler, data.Sampler) or isinstance(sampler, (data.SequentialSampler, ShardSampler)):
+    in_order = isinstance(sampler, (data.SequentialSampler, ShardSampler)) or getattr(sampler, "shuffle", None) is False
+    if in_order or not isinstance(sampler, data.Sampler):
         return loader
     if isinstance(sampler, data.DistributedSampler):
-        if not sampler.shuffle:
-            return loader
         ordered: Any = copy.copy(sampler)
         ordered.shuffle = False
     elif type(sampler) is data.SubsetRandomSampler:
         ordered = sorted(sampler.indices)
     else:
         ordered = data.SequentialSampler(loader.dataset)
-    rank_zero_warn(
-        "The loader shuffles, but every epoch is to have the same batches (`overfit_batches`): shuffling is turned "
-        "off. Fix: DataLoader(..., shuffle=False).",
-        category=PossibleUserWarning,
-    )
+    text = "`overfit_batches` repeats the same batches: shuffling is turned off. Fix: DataLoader(..., shuffle=False)."
+    rank_zero_warn(text, category=PossibleUserWarning)
     return _with_sampler(loader, ordered)
 
 
@@ -174,6 +169,7 @@ def distributed_loader(loader: Any, rank: int, world_size: int, mode: str) -> An
     return _with_sampler(loader, ShardSampler(sampler, rank, world_size, wrap=train, drop_last=loader.drop_last))
 
 
+@dataclass(eq=False)
 class ShardSampler(data.Sampler[Any]):
     """One rank's share of what another sampler yields: every ``world_size``-th item, from ``rank`` on.
 
@@ -186,21 +182,19 @@ class ShardSampler(data.Sampler[Any]):
         world_size: Number of processes.
         wrap: Give every rank the same number of items, by repeating the first ones.
         drop_last: With ``wrap``, leave the last items out instead.
+        epoch: Which order to draw; :meth:`set_epoch` sets it.
 
     Example:
         >>> list(ShardSampler(range(5), 1, 2)), list(ShardSampler(range(5), 1, 2, wrap=True))
         ([1, 3], [1, 3, 0])
     """
 
-    def __init__(
-        self, sampler: Any, rank: int, world_size: int, *, wrap: bool = False, drop_last: bool = False
-    ) -> None:
-        self.sampler = sampler
-        self.rank = rank
-        self.world_size = world_size
-        self.wrap = wrap
-        self.drop_last = drop_last
-        self.epoch = 0
+    sampler: Any
+    rank: int
+    world_size: int
+    wrap: bool = False
+    drop_last: bool = False
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Draw another order from the next ``iter`` on."""
@@ -210,7 +204,7 @@ class ShardSampler(data.Sampler[Any]):
         if loader_length(self.sampler) is None:
             return itertools.islice(iter(self.sampler), self.rank, None, self.world_size)
         with isolate_rng(include_cuda=False):
-            seed = worker_seed(_global_seed(), self.epoch)
+            seed = (_global_seed() + self.epoch) % 2**32  # as PyTorch's, within what numpy takes
             random.seed(seed)
             np.random.seed(seed)
             torch.default_generator.manual_seed(seed)

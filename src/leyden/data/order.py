@@ -8,7 +8,7 @@ it never reads a live iterator, because with workers the sampler runs ahead of t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -113,11 +113,7 @@ class Stream:
         now = self._samples(), len(self._generators())
         then = state.get("samples"), len(state.get("generators", ()))
         if now != then:
-            text = "a data set of length {} and {} random generators of its own"
-            raise MisconfigurationException(
-                f"The order of samples cannot be continued: the loader has {text.format(*now)}; at the checkpoint it had "
-                f"{text.format(*then)}. Fix: resume with the same data and loader, or start anew from the weights alone."
-            )
+            raise _other_loader("a data set of length {} and {} random generators of its own", now, then)
         self._set_generators(state["generators"])
         self.kept = state["start"] is not None
 
@@ -139,12 +135,7 @@ class Stream:
         if state["start"] is None:  # no epoch had begun
             return self.start()
         if state["batches"] != self._batches():
-            text = "{} batches of batch_size={}"
-            raise MisconfigurationException(
-                f"An epoch cannot be continued in the middle with other batches: the loader has "
-                f"{text.format(*self._batches())}; at the checkpoint it had {text.format(*state['batches'])}. "
-                "Fix: resume with the same loader, or from the checkpoint of an epoch's end."
-            )
+            raise _other_loader("{} batches of batch_size={}", self._batches(), state["batches"])
         self._start, self._first, self._fresh = state["start"], state["first"], state["fresh"]
         self._restore(state["start"])
         batches = self._seek(position, state["workers"][0] > 0) if self.seekable else self._skip(position)
@@ -189,11 +180,9 @@ class Stream:
         if self._first is not None:
             self._restore(self._first)
         if position:
-            rank_zero_warn(
-                f"{type(self.loader).__name__} cannot seek: the first {position} batches of the epoch are read again and "
-                "dropped, and what it draws between batches may differ. Fix: a DataLoader over a map-style data set.",
-                category=PossibleUserWarning,
-            )
+            text = f"{type(self.loader).__name__} cannot seek: the first {position} batches of the epoch are read again"
+            fix = "a DataLoader over a map-style data set"
+            rank_zero_warn(f"{text}, and what is drawn may differ. Fix: {fix}.", category=PossibleUserWarning)
             _advance(batches, position)
         return batches
 
@@ -238,6 +227,12 @@ class Stream:
     def _restore(self, state: Mapping[str, Any]) -> None:
         restore_rng(state)
         self._set_generators(state["generators"])
+
+
+def _other_loader(description: str, now: Sequence[Any], then: Sequence[Any]) -> MisconfigurationException:
+    text = f"{description.format(*now)}; at the checkpoint it had {description.format(*then)}"
+    fix = "resume with the same data and loader, from the checkpoint of an epoch's end, or from the weights alone"
+    return MisconfigurationException(f"The epoch cannot be continued: the loader has {text}. Fix: {fix}.")
 
 
 def _keeps_workers(loader: Any) -> bool:

@@ -25,7 +25,7 @@ from leyden.legacy.launcher import launched_with
 from leyden.runtime.accelerators import Accelerator
 from leyden.runtime.resolve import resolve
 from leyden.runtime.strategies.base import Strategy
-from leyden.utils.overrides import accepts_argument, is_overridden, positional_count
+from leyden.utils.overrides import accepts_argument, is_overridden
 from leyden.utils.rank import rank_zero_deprecation, rank_zero_warn
 from leyden.utils.seed import seed_everything
 from leyden.utils.tree import map_tensors, move_to_device
@@ -106,13 +106,7 @@ class Fabric:
 
         Returns:
             What ``function`` returned.
-
-        Raises:
-            TypeError: ``function`` cannot be called with an argument.
         """
-        if function is not None and (not callable(function) or positional_count(function) == 0):
-            fix = "def main(fabric): ... and fabric.launch(main)"
-            raise TypeError(bad_value("function", function, "a function whose first argument is the Fabric", fix))
         if not self._launched:
             self.accelerator.setup_device(self.device)
             self.strategy.setup_environment()
@@ -174,7 +168,7 @@ class Fabric:
         if move_to_device:
             if len({parameter.device for parameter in original.parameters()}) > 1:
                 text = "The module lies on several devices and is moved to one. Fix: move_to_device=False leaves it"
-                rank_zero_warn(text, stacklevel=2, category=PossibleUserWarning)
+                rank_zero_warn(text, category=PossibleUserWarning)
             original.to(self.device)
         carrier: Any = self.strategy.wrap(original)
         if carrier is original:
@@ -283,8 +277,7 @@ class Fabric:
         if (clip_val is None) is (max_norm is None):
             text = f"`clip_gradients` got clip_val={clip_val} and max_norm={max_norm}. Accepted: exactly one of the two"
             raise ValueError(f"{text}. Fix: max_norm=1.0 for the norm, or clip_val=1.0 for each value.")
-        if self._precision.scaler is not None:
-            self._precision.unscale_gradients(unwrap(optimizer))
+        self._precision.unscale_gradients(unwrap(optimizer))
         if max_norm is not None:
             return nn.utils.clip_grad_norm_(module.parameters(), max_norm, norm_type, error_if_nonfinite)
         nn.utils.clip_grad_value_(module.parameters(), clip_val or 0.0)
@@ -406,17 +399,13 @@ class Fabric:
             KeyError: The file lacks a name, and ``strict`` is on; nothing is restored then.
             CheckpointError: The file is damaged, or asks for something that is not allowed.
         """
-        loaded = self._read(path, weights_only)
-        names = [name for name in state or () if strict or name in loaded]
-        for name in names:
-            if name not in loaded:
-                raise KeyError(
-                    f"{path} holds no {name!r}.{nearest(name, loaded)} Fix: strict=False leaves it as it is."
-                )
-        for name in names:
-            if not _restore(state[name], loaded[name], strict):  # type: ignore[index]  # it has names
-                state[name] = loaded[name]  # type: ignore[index]
-        return {name: value for name, value in loaded.items() if name not in names}
+        loaded, state = self._read(path, weights_only), {} if state is None else state
+        for name in state.keys() - loaded.keys() if strict else ():
+            raise KeyError(f"{path} holds no {name!r}.{nearest(name, loaded)} Fix: strict=False leaves it as it is.")
+        for name in state.keys() & loaded.keys():
+            if not _restore(state[name], loaded[name], strict):
+                state[name] = loaded[name]
+        return {name: value for name, value in loaded.items() if name not in state}
 
     def load_raw(self, path: Path, obj: Any, strict: bool = True, *, weights_only: bool | None = None) -> None:
         """Read a file that holds one bare state dict, of any program, into a module or optimizer.
@@ -443,8 +432,6 @@ class Fabric:
             method = getattr(callback, hook_name, None)
             if callable(method):
                 method(*args, **{name: value for name, value in kwargs.items() if accepts_argument(method, name)})
-            elif method is not None:
-                rank_zero_warn(f"{type(callback).__name__}.{hook_name} is no method: it is left out.", stacklevel=2)
 
     def log(self, name: str, value: Any, step: int | None = None) -> None:
         """Send a value to all loggers; a tensor must have one element."""

@@ -169,9 +169,9 @@ class FabricTrainer:
     lr_scheduler_configs = ()
 
     def __init__(self, fabric: Any) -> None:
-        self.fabric, self.precision_plugin, self._run_now = fabric, fabric._precision, self
+        self.fabric, self.precision_plugin, self.manual_backward = fabric, fabric._precision, fabric.backward
         self.optimizers: list[LightningOptimizer] = []
-        self.manual_backward, self.precision_plugin = fabric.backward, fabric._precision
+        self._run_now = self
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and hasattr(self.fabric, name):

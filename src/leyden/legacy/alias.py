@@ -10,6 +10,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial, reduce
 from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
@@ -99,6 +100,8 @@ class AliasLoader(InspectLoader):
     def exec_module(self, module: ModuleType) -> None:
         """Nothing is executed; an old module says where its names are today."""
         warn_if_old(module.__name__)
+        if path_of(module.__name__) in _VERSIONED:
+            tell_rank()
 
     def get_source(self, fullname: str) -> str | None:
         """Return what ``python -m fullname`` runs, None for a module that is no command."""
@@ -128,6 +131,14 @@ def path_of(fullname: str) -> str:
     roots = ROOTS | _OWN_ROOTS
     root = max((root for root in roots if f"{fullname}.".startswith(f"{root}.")), key=len)
     return ".".join(part for part in (roots[root], fullname[len(root) + 1 :]) if part)
+
+
+def tell_rank() -> None:
+    """Set what the package lightning_utilities, where it is installed, expects Lightning to set when it is imported."""
+    with suppress(ImportError):
+        rank_zero_only = importlib.import_module("lightning_utilities.core.rank_zero").rank_zero_only
+        if not hasattr(rank_zero_only, "rank"):
+            rank_zero_only.rank = importlib.import_module("leyden.utils.rank").rank()
 
 
 def warn_if_old(fullname: str, stacklevel: int = 3) -> None:

@@ -45,7 +45,7 @@ def model_checkpoint_arguments(arguments: Arguments) -> list[str]:
     Example:
         >>> given = {"filepath": "out/best", "period": 2}
         >>> model_checkpoint_arguments(given)
-        ['filepath='out/best' -> dirpath='out', filename='best'', 'period=2 -> every_n_epochs=2']
+        ["filepath='out/best' -> dirpath='out', filename='best'", 'period=2 -> every_n_epochs=2']
         >>> given
         {'dirpath': 'out', 'filename': 'best', 'every_n_epochs': 2}
     """

@@ -55,6 +55,7 @@ def mentions(cls: type) -> Mentions:
 
     Example:
         >>> class Model:
+        ...     __module__ = "program"  # classes of the framework are not read
         ...     def on_epoch_end(self): ...
         ...     def on_train_epoch_end(self): self.on_epoch_end()
         >>> mentions(Model).calls_itself("on_epoch_end")

@@ -63,12 +63,11 @@ class ClusterEnvironment:
         world_size, local = self.world_size(), self.local_world_size()
         if num_devices * num_nodes != world_size or (local is not None and num_devices != local):
             here = local or world_size
+            text = f"`devices` and `num_nodes` ask for {num_devices} x {num_nodes} processes, but {world_size} run"
+            accepted = f"devices={here} and num_nodes={world_size // here}"
             nodes = f"--nnodes={num_nodes} " if num_nodes > 1 else ""
-            raise MisconfigurationException(
-                f"`devices` and `num_nodes` ask for {num_devices} x {num_nodes} processes, but {world_size} run, {here} "
-                f"of them on this node. Accepted: devices={here} and num_nodes={world_size // here}. Fix: write that, or "
-                f"run `torchrun {nodes}--nproc-per-node={num_devices} {shlex.join(sys.argv)}`."
-            )
+            fix = f"torchrun {nodes}--nproc-per-node={num_devices} {shlex.join(sys.argv)}"
+            raise MisconfigurationException(f"{text}. Accepted: {accepted}. Fix: write that, or run `{fix}`.")
 
     def _number(self, method: str, alone: int) -> int:
         return int(os.environ.get(self.variables.get(method, ""), alone))

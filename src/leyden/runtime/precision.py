@@ -101,11 +101,10 @@ class WholePrecision(Precision):
     def convert_input(self, data: Any) -> Any:
         return map_tensors(lambda tensor: tensor.to(self.dtype) if tensor.is_floating_point() else tensor, data)
 
-    def forward_context(self) -> AbstractContextManager[None]:
-        return _default_dtype(self.dtype)
-
     def module_init_context(self) -> AbstractContextManager[Any]:
         return _default_dtype(self.dtype)
+
+    forward_context = module_init_context
 
 
 class DoublePrecision(WholePrecision):

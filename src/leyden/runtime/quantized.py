@@ -15,7 +15,7 @@ from leyden.utils.optional import require
 from leyden.utils.seed import isolate_rng
 
 
-def replace_layers(module: nn.Module, make: Callable[[str, nn.Module], nn.Module | None]) -> None:
+def replace_layers(module: nn.Module, make: Callable[[str, nn.Module], Any]) -> None:
     """Put other layers in the places of those that ``make(path, layer)`` has one for, with the same weights."""
     for path, layer in list(module.named_modules()):
         with isolate_rng():
@@ -53,16 +53,13 @@ class BitsandbytesPrecision(WholePrecision):
         replace_layers(module, self._quantised)
         return super().convert_module(module)
 
-    def _quantised(self, path: str, layer: nn.Module) -> nn.Module | None:
+    def _quantised(self, path: str, layer: nn.Module) -> Any:
         if type(layer) is not nn.Linear or any(f"{path}.".startswith(f"{name}.") for name in self.ignore_modules):
             return None
         shape, kind = (layer.in_features, layer.out_features, layer.bias is not None), self.precision
-        made: nn.Module = (
-            self._layers.Linear8bitLt(*shape, has_fp16_weights=kind == "int8-training", threshold=6.0)
-            if kind.startswith("int8")
-            else self._layers.Linear4bit(*shape, self.dtype, compress_statistics="dq" in kind, quant_type=kind[:3])
-        )
-        return made
+        if kind.startswith("int8"):
+            return self._layers.Linear8bitLt(*shape, has_fp16_weights=kind == "int8-training", threshold=6.0)
+        return self._layers.Linear4bit(*shape, self.dtype, compress_statistics="dq" in kind, quant_type=kind[:3])
 
 
 class TransformerEnginePrecision(WholePrecision):
@@ -98,14 +95,13 @@ class TransformerEnginePrecision(WholePrecision):
 
     @contextmanager
     def forward_context(self) -> Iterator[None]:
-        recipe, compute_dtype = self.recipe, self.fallback_compute_dtype
-        with torch.autocast("cuda", compute_dtype), self._engine.fp8_autocast(enabled=True, fp8_recipe=recipe):
+        fp8 = self._engine.fp8_autocast(enabled=True, fp8_recipe=self.recipe)
+        with torch.autocast("cuda", self.fallback_compute_dtype), fp8:
             yield
 
-    def _layer(self, path: str, layer: nn.Module) -> nn.Module | None:
-        made: nn.Module | None = None
+    def _layer(self, path: str, layer: nn.Module) -> Any:
         if type(layer) is nn.Linear and layer.in_features % 16 == 0 == layer.out_features % 16:  # what FP8 kernels take
-            made = self._engine.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
-        elif type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1 and layer.bias is not None:
-            made = self._engine.LayerNorm(layer.normalized_shape[0], eps=layer.eps)
-        return made
+            return self._engine.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+        if type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1 and layer.bias is not None:
+            return self._engine.LayerNorm(layer.normalized_shape[0], eps=layer.eps)
+        return None

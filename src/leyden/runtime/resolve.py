@@ -11,11 +11,12 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from leyden.errors import MisconfigurationException, bad_value, nearest, single_or_all
+from leyden.legacy.utilities.layer_sync import LayerSync, TorchSyncBatchNorm
 from leyden.runtime.accelerators import ACCELERATORS, Accelerator
 from leyden.runtime.environments import ClusterEnvironment, detect_environment
 from leyden.runtime.precision import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 from leyden.runtime.quantized import TransformerEnginePrecision
-from leyden.runtime.strategies.base import LayerSync, Strategy
+from leyden.runtime.strategies.base import Strategy
 from leyden.runtime.strategies.ddp import DDPStrategy
 from leyden.runtime.strategies.single import SingleDeviceStrategy
 from leyden.utils.rank import rank_zero_warn
@@ -129,9 +130,7 @@ def _sort_plugins(given: SimpleNamespace, made: dict[str, Any]) -> None:
     for plugin in (plugin for plugin in plugins if plugin is not None):
         slot = next((name for name, kind in _PLUGINS.items() if isinstance(plugin, kind)), None)
         if slot is None or slot in made:
-            accepted = (
-                "at most one each of Precision, ClusterEnvironment, CheckpointIO and LayerSync objects, or a list"
-            )
+            accepted = "at most one each of Precision, ClusterEnvironment, CheckpointIO and LayerSync objects"
             raise MisconfigurationException(bad_value("plugins", plugin, accepted))
         made[slot] = plugin
 
@@ -176,7 +175,7 @@ def _choose_strategy(given: SimpleNamespace, made: dict[str, Any]) -> None:
     if name == "auto":
         name = "single_device" if len(ids) * num_nodes == 1 == environment.world_size() else "ddp"
     strategy = name if isinstance(name, Strategy) else STRATEGIES[name]()
-    strategy.sync_batchnorm, strategy.layer_sync = given.sync_batchnorm, made.pop("layer_sync", None)
+    strategy.layer_sync = made.pop("layer_sync", TorchSyncBatchNorm() if given.sync_batchnorm else None)
     strategy.configure(made["accelerator"].get_parallel_devices(list(ids)), environment, num_nodes)
     made["strategy"] = strategy
 
@@ -192,9 +191,7 @@ def _choose_precision(given: SimpleNamespace, made: dict[str, Any]) -> None:
     if name not in PRECISIONS:
         raise _unknown("precision", given.precision, [*PRECISIONS, *_ALIASES])
     if text in ("16", "bf16"):
-        rank_zero_warn(
-            f"precision={given.precision!r} means {name!r}: write that, or '{text}-true' for 16-bit weights."
-        )
+        rank_zero_warn(f"precision={text!r} means {name!r}: write that, or '{text}-true' for 16-bit weights.")
     device_type = made["strategy"].root_device.type if "strategy" in made else "cpu"
     if name == "16-mixed" and device_type == "cpu":
         rank_zero_warn("precision='16-mixed' is not for CPUs: 'bf16-mixed' is used. Fix: write precision='bf16-mixed'.")

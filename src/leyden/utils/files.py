@@ -86,8 +86,6 @@ def atomic_write(
 @contextmanager
 def _replace_local(path: str | os.PathLike[str], check: Callable[[BinaryIO], None] | None) -> Iterator[BinaryIO]:
     target = local_path(path)
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     for folder in reversed([parent for parent in target.parents if not parent.is_dir()]):
         with suppress(FileExistsError):
             folder.mkdir()

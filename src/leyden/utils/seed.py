@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import random
 from collections.abc import Iterator, Mapping
@@ -54,16 +53,6 @@ def seed_everything(seed: int | None = None, workers: bool = False, verbose: boo
     np.random.seed(value)
     torch.manual_seed(value)
     return value
-
-
-def worker_seed(*parts: int) -> int:
-    """Derive a seed of 32 bits from whole numbers such as (seed, epoch, sample index): equal parts, equal seed.
-
-    Example:
-        >>> worker_seed(42, 0, 7) == worker_seed(42, 0, 7) != worker_seed(42, 1, 7)
-        True
-    """
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=4).digest(), "little")
 
 
 def capture_rng(include_cuda: bool = True) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -188,6 +189,7 @@ def test_callbacks_have_the_same_old_parameters() -> None:
         ("optimizer_step", lambda *args, **kwargs: None),
         ("transfer_batch_to_device", lambda batch, device, dataloader_idx: None),
         ("backward", lambda loss, *args: None),
+        ("configure_gradient_clipping", lambda optimizer, **given: None),
     ],
 )
 def test_what_can_be_called_today_is_left_alone(hook: str, method: Any) -> None:
@@ -241,7 +243,26 @@ def test_todays_state_hooks_are_left_alone() -> None:
         def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
             assert checkpoint["mine"] == 1
 
-    assert adapt_state(Modern()) == {}
+    assert adapt_state(Modern(), lambda: None) == {}
+
+
+def test_what_a_callback_of_today_returns_is_no_state(tmp_path: Any) -> None:
+    class Modern(pl.Callback):
+        def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> Any:
+            checkpoint["mine"] = 1
+            return super().on_save_checkpoint(trainer, pl_module, checkpoint)
+
+        def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+            self.found = checkpoint["mine"]
+
+    callback, path = Modern(), tmp_path / "a.ckpt"
+    runner = trainer(callbacks=[callback])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runner.fit(Regression(), loader())
+        runner.save_checkpoint(path)
+        trainer(callbacks=[callback], max_epochs=2).fit(Regression(), loader(), ckpt_path=path)
+    assert callback.found == 1
 
 
 def test_data_that_is_moved_by_a_data_module_of_1_x() -> None:

@@ -14,5 +14,5 @@ def a_program_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
         monkeypatch.setenv(name, "0")  # so that it is put back
         monkeypatch.delenv(name)
-    for names in ("_added", "_own"):
-        monkeypatch.setattr(allowed, names, set())
+    for names in ("_added", "_own", "_named"):
+        monkeypatch.setattr(allowed, names, type(getattr(allowed, names))())

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
+import yaml
+from jsonargparse import lazy_instance
 from torch import nn
 
 import leyden as pl
 from helpers_cli import Model, build, imported_of, path_of, write
-from leyden.cli import allow_imports
+from leyden.cli import LightningCLI, allow_imports
 from leyden.cli.allowed import COMPONENTS, FRAMEWORK, ClassPathRefused, is_allowed, own_packages_of, refused_in
 
 HARMFUL = [
@@ -135,6 +141,37 @@ def test_only_classes_and_functions_that_say_what_they_make_are_built() -> None:
     assert list(refused_in({"class_path": "ShortName", "init_args": {"class_path": 3}})) == []
 
 
+class OfOthers(pl.LightningModule):
+    """Its code names classes and functions of other packages."""
+
+    def __init__(
+        self,
+        node: yaml.YAMLObject,
+        call: Callable[..., Any] = math.tanh,
+        maker: Callable[..., Any] = numpy.tanh,
+        kind: type = OrderedDict,
+        head: yaml.YAMLObject = lazy_instance(yaml.YAMLObject),  # noqa: B008
+        chosen: Any = None,
+    ) -> None:
+        super().__init__()
+        self.got = (node, call, maker, kind, head, chosen)
+
+
+class Defaulting(LightningCLI):
+    def add_arguments_to_parser(self, parser: Any) -> None:
+        parser.set_defaults({"model.chosen": {"class_path": "fractions.Fraction", "init_args": {"numerator": 3}}})
+
+
+def test_what_the_code_itself_names_may_be_named() -> None:
+    built = build("--model.node=yaml.YAMLObject", model=OfOthers, cli=Defaulting)
+    node, call, maker, kind, head, chosen = built.model.got
+    assert isinstance(node, yaml.YAMLObject) and isinstance(head, yaml.YAMLObject)
+    assert (call, maker, kind, chosen) == (math.tanh, numpy.tanh, OrderedDict, 3)
+    again = build("--config", write("again.yaml", built.parser.dump(built.config)), model=OfOthers, cli=Defaulting)
+    assert again.model.got[1:4] == built.model.got[1:4]
+    assert not is_allowed("math.sin") and not is_allowed("yaml.Loader") and not is_allowed("builtins.type")
+
+
 # -- hostile configurations ---------------------------------------------------------------------------------------------
 
 EVIL = (
@@ -149,7 +186,7 @@ class Open(pl.LightningModule):
         self,
         net: nn.Module | None = None,
         act: Any = None,
-        call: "Callable[..., Any] | None" = None,  # noqa: F821, UP037
+        call: Callable[..., Any] | None = None,
         kind: type[nn.Module] | None = None,
         either: str | nn.Module | None = None,
         many: list[nn.Module] | None = None,
@@ -157,9 +194,6 @@ class Open(pl.LightningModule):
         untyped=None,
     ) -> None:
         super().__init__()
-
-
-Open.__init__.__annotations__["call"] = __import__("collections.abc").abc.Callable | None
 
 
 def spec(path: str) -> dict[str, Any]:

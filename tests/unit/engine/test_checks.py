@@ -19,7 +19,7 @@ def test_everything_that_is_wrong_is_reported_at_once():
         def validaton_step(self, batch, batch_idx):
             return None
 
-        def on_train_epoch_end(self, outputs):
+        def on_train_epoch_start(self, outputs):
             return None
 
     with pytest.raises(ConfigurationErrors) as raised:

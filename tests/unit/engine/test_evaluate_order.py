@@ -12,6 +12,7 @@ import torch
 import leyden as pl
 from helpers_results import Rows, numbers, trainer
 
+pytestmark = pytest.mark.filterwarnings("ignore:Data module and module both define")
 SPIED = {
     "setup", "teardown", "prepare_data", "configure_callbacks", "configure_model", "configure_optimizers",
     "training_step", "validation_step", "test_step", "predict_step", "forward", "on_before_batch_transfer",

@@ -133,8 +133,7 @@ def test_one_message_says_what_is_missing(name: str, said: str) -> None:
 
 @pytest.mark.parametrize("name", ENDED + IN_EPOCH)
 def test_an_upgraded_file_has_todays_keys_and_is_written_again(name: str, tmp_path: Path) -> None:
-    checkpoint = file.load(path(name))
-    file.save(checkpoint, tmp_path / "upgraded.ckpt")
+    file.save(upgrade(file.load(path(name)))[0], tmp_path / "upgraded.ckpt")
     again = file.load(tmp_path / "upgraded.ckpt")
     assert {
         "epoch",

@@ -8,6 +8,7 @@ from torch import nn
 from helpers_fit import Regression, loader, trainer
 from leyden.errors import MisconfigurationException
 from leyden.plugins import LayerSync, TorchSyncBatchNorm
+from leyden.runtime.strategies.ddp import destroy_process_group
 
 
 class Counting(LayerSync):
@@ -26,7 +27,10 @@ class Counting(LayerSync):
 def test_it_is_applied_for_fit_and_reverted_after() -> None:
     plugin = Counting()
     made, module = trainer(strategy="ddp", devices=1, plugins=[plugin]), Regression()
-    made.fit(module, loader())
+    try:
+        made.fit(module, loader())
+    finally:
+        destroy_process_group()
     assert plugin.calls == ["apply", "revert"]
 
 

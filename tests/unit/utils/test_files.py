@@ -103,9 +103,11 @@ def test_a_symbolic_link_is_replaced_and_its_target_untouched(tmp_path: Path) ->
     assert (tmp_path / "target").read_bytes() == b"target"
 
 
-def test_a_folder_at_the_path_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError), atomic_write(tmp_path):
-        pytest.fail("the block must not run")
+def test_a_folder_at_the_path_is_refused_and_left(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write(tmp_path / "folder", b"new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:

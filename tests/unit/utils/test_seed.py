@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from leyden.utils.seed import capture_rng, isolate_rng, restore_rng, seed_everything, worker_seed
+from leyden.utils.seed import capture_rng, isolate_rng, restore_rng, seed_everything
 
 
 @pytest.fixture(autouse=True)
@@ -115,13 +115,6 @@ def test_isolation_holds_after_an_error() -> None:
         draw()
         raise KeyError
     assert draw() == expected
-
-
-def test_worker_seed_tells_parts_apart() -> None:
-    seeds = {worker_seed(1, epoch, index) for epoch in range(10) for index in range(100)}
-    assert len(seeds) == 1000
-    assert all(0 <= seed < 2**32 for seed in seeds)
-    assert worker_seed(1, 23) != worker_seed(12, 3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

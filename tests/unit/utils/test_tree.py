@@ -116,6 +116,18 @@ def test_move_uses_a_named_tuples_own_to() -> None:
     assert out.batch_sizes.device.type == "cpu"  # as PackedSequence defines it
 
 
+def test_copies_to_an_accelerator_do_not_block() -> None:
+    class Spy(Tensor):
+        def to(self, *args: Any, **kwargs: Any) -> Any:
+            seen.append(kwargs["non_blocking"])
+            return self
+
+    seen: list[bool] = []
+    move_to_device(torch.ones(1).as_subclass(Spy), "meta")
+    move_to_device(torch.ones(1, device="meta").as_subclass(Spy), "cpu")
+    assert seen == [True, False]
+
+
 def test_shared_structure_is_partly_kept() -> None:
     kept = [torch.ones(1)]
     out = move_to_device({"kept": kept, "moved": torch.ones(1, device="meta")}, "meta")

@@ -8,6 +8,6 @@ from leyden.utils.seed import seed_everything
 
 
 def reset_seed() -> None:
-    """Seed again as the last :func:`~leyden.utils.seed.seed_everything` did, here or in a parent process; without one, do nothing."""
+    """Seed again as the last ``seed_everything`` did, here or in a parent process; without one, do nothing."""
     if "PL_GLOBAL_SEED" in os.environ:
         seed_everything(workers=os.environ.get("PL_SEED_WORKERS", "0") == "1", verbose=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,44 +11,88 @@ from leyden.legacy.views.view import View
 
 
 class AcceleratorConnector(View):
-    """Where and how a run computes."""
+    """Where and how a run computes.
 
+    Args:
+        owner: The Trainer; None: what the arguments of one would lead to.
+        arguments: Arguments of a Trainer about devices, strategy, precision and plugins.
+
+    Raises:
+        MisconfigurationException: What the arguments ask for is not there.
+
+    Example:
+        >>> AcceleratorConnector(accelerator="cpu", devices=1)._accelerator_flag
+        'cpu'
+    """
+
+    _runtime: Any
     _called = "trainer._accelerator_connector"
+
+    def __init__(self, owner: Any = None, **arguments: Any) -> None:
+        super().__init__(owner)
+        self.__dict__["_use_sampler"] = arguments.pop("use_distributed_sampler", True)
+        if owner is None:
+            resolve = importlib.import_module("leyden.runtime.resolve").resolve
+            known = inspect.signature(resolve).parameters
+            given = {name: value for name, value in arguments.items() if name in known}
+        self.__dict__["_runtime"] = resolve(**given) if owner is None else owner._runtime
 
     @property
     def is_distributed(self) -> bool:
         """Whether there are other processes."""
-        return bool(self._owner.strategy.is_distributed)
+        return bool(self._runtime.strategy.is_distributed)
 
     @property
     def accelerator(self) -> Any:
         """The kind of device."""
-        return self._owner.accelerator
+        return self._runtime.accelerator
 
     @property
     def strategy(self) -> Any:
         """How processes work together."""
-        return self._owner.strategy
+        return self._runtime.strategy
 
     @property
     def precision_plugin(self) -> Any:
         """The number format."""
-        return self._owner.precision_plugin
+        return self._runtime.precision
 
     @property
     def cluster_environment(self) -> Any:
         """Who started this process."""
-        return self._owner._runtime.environment
+        return self._runtime.environment
 
     @property
     def checkpoint_io(self) -> Any:
         """The plugin that reads and writes checkpoints; None: Leyden does."""
-        return self._owner._runtime.checkpoint_io
+        return self._runtime.checkpoint_io
 
     @property
     def use_distributed_sampler(self) -> bool:
         """Whether loaders are shared out over processes."""
-        return bool(self._owner._arguments.use_distributed_sampler)
+        return bool(self._use_sampler if self._owner is None else self._owner._arguments.use_distributed_sampler)
+
+    @property
+    def _accelerator_flag(self) -> str:
+        """The kind of device by its name."""
+        return str(self.accelerator.name)
+
+    @property
+    def _devices_flag(self) -> int | list[int]:
+        """The number of processes on the CPU, the devices' ids elsewhere."""
+        ids = list(self._runtime.device_ids)
+        return len(ids) if self._accelerator_flag == "cpu" else ids
+
+    @property
+    def _parallel_devices(self) -> list[Any]:
+        """The devices of this host."""
+        devices: list[Any] = self.accelerator.get_parallel_devices(list(self._runtime.device_ids))
+        return devices
+
+    @property
+    def _precision_flag(self) -> str:
+        """The number format by its name."""
+        return str(self._runtime.precision.precision)
 
 
 class CallbackConnector(View):

@@ -5,24 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from leyden.legacy.alias import private
+from leyden.legacy.utilities.layer_sync import LayerSync
 from leyden.runtime.environments import ClusterEnvironment
-
-
-@runtime_checkable
-class LayerSync(Protocol):
-    """What a plugin must offer that makes layers compute their statistics over all ranks, as BatchNorm's should."""
-
-    def apply(self, model: nn.Module) -> nn.Module:
-        """Return the module with such layers."""
-
-    def revert(self, model: nn.Module) -> nn.Module:
-        """Return the module as it was."""
 
 
 class Strategy(ABC):
@@ -37,8 +27,7 @@ class Strategy(ABC):
         local_rank: Number of this process on its node.
         node_rank: Number of this node.
         world_size: Number of processes.
-        sync_batchnorm: Compute BatchNorm's statistics over all ranks while training.
-        layer_sync: Replaces layers by such ones, while training.
+        layer_sync: Replaces layers by ones that compute their statistics over all ranks, while training.
         module: The user's module, from :meth:`model_to_device` to :meth:`teardown`.
     """
 
@@ -47,7 +36,6 @@ class Strategy(ABC):
     local_rank: int = 0
     node_rank: int = 0
     world_size: int = 1
-    sync_batchnorm: bool = False
     layer_sync: LayerSync | None = None
     module: nn.Module | None = None
 

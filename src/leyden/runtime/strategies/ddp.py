@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from leyden.errors import MisconfigurationException, bad_value, nearest
+from leyden.legacy.utilities.layer_sync import TorchSyncBatchNorm
 from leyden.runtime.environments import ClusterEnvironment
 from leyden.runtime.strategies.base import Strategy
 
@@ -51,7 +52,8 @@ class DDPStrategy(Strategy):
         if devices[0].type == "mps":
             raise ValueError(bad_value("strategy", "ddp", "'single_device' on MPS", "write strategy='auto'"))
         environment.validate_settings(len(devices), num_nodes)
-        if self.sync_batchnorm and devices[0].type == "cpu" and environment.world_size() > 1:
+        synced = isinstance(self.layer_sync, TorchSyncBatchNorm)
+        if synced and devices[0].type == "cpu" and environment.world_size() > 1:
             raise MisconfigurationException(bad_value("sync_batchnorm", True, "False on CPUs", "leave it out"))
         self._environment = environment
         self.world_size, self.global_rank = environment.world_size(), environment.global_rank()
@@ -74,8 +76,6 @@ class DDPStrategy(Strategy):
         atexit.register(destroy_process_group)
 
     def wrap(self, module: nn.Module, manual: bool = False) -> nn.Module:
-        if self.sync_batchnorm:
-            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         if self.layer_sync is not None:
             module = self.layer_sync.apply(module)
         self.module = module

@@ -10,7 +10,7 @@ from torch import nn
 import leyden as pl
 from leyden.demos.boring_classes import BoringModel
 from leyden.errors import CheckpointError
-from leyden.legacy.utilities.plugins import TorchCheckpointIO, TorchSyncBatchNorm
+from leyden.legacy.utilities.plugins import TorchCheckpointIO
 from leyden.runtime.resolve import CheckpointIO
 
 
@@ -60,13 +60,3 @@ def test_one_derived_from_it_serves_a_trainer(tmp_path: Path) -> None:
     again = pl.Trainer(max_epochs=2, plugins=Counting(), default_root_dir=tmp_path, **options)
     again.fit(BoringModel(), ckpt_path=str(tmp_path / "end.ckpt"))
     assert again.global_step == 4
-
-
-def test_batchnorm_is_synchronised_and_back() -> None:
-    model = nn.Sequential(nn.Conv1d(1, 2, 1), nn.BatchNorm1d(2), nn.Sequential(nn.BatchNorm3d(2, affine=False)))
-    weight = model[1].weight
-    synced = TorchSyncBatchNorm().apply(model)
-    assert isinstance(synced[1], nn.SyncBatchNorm) and isinstance(synced[2][0], nn.SyncBatchNorm)
-    back = TorchSyncBatchNorm().revert(synced.eval())
-    assert type(back[1]) is nn.BatchNorm1d and type(back[2][0]) is nn.BatchNorm3d
-    assert back[1].weight is weight and not back[1].training

@@ -9,6 +9,7 @@ import torch
 import leyden as pl
 from leyden.callbacks import EarlyStopping, ModelCheckpoint
 from leyden.demos.boring_classes import BoringModel
+from leyden.legacy.views.connectors import AcceleratorConnector
 
 
 def trainer(**options: Any) -> Any:
@@ -41,7 +42,17 @@ def test_where_and_how_a_run_computes(tmp_path: Path) -> None:
     assert connector.precision_plugin is runner.precision_plugin and connector.checkpoint_io is None
     assert connector.cluster_environment.world_size() == 1
     with pytest.raises(AttributeError, match="internal to Lightning"):
-        _ = connector._devices_flag
+        _ = connector._registered_strategies
+
+
+def test_what_a_trainer_would_compute_on_is_asked_without_one() -> None:
+    connector = AcceleratorConnector(accelerator="cpu", devices="1", precision="64-true", benchmark=True)
+    assert (connector._accelerator_flag, connector._devices_flag, connector._precision_flag) == ("cpu", 1, "64-true")
+    assert [device.type for device in connector._parallel_devices] == ["cpu"]
+    assert connector.use_distributed_sampler
+    assert not AcceleratorConnector(use_distributed_sampler=False, accelerator="cpu").use_distributed_sampler
+    with pytest.raises(ValueError, match="`accelerator` got 'gqu'"):
+        AcceleratorConnector(accelerator="gqu")
 
 
 def test_checkpoint_callbacks_are_ordered_last() -> None:

@@ -17,9 +17,9 @@ num_training_batches train_dataloader log_every_n_steps precision save_checkpoin
 predict_dataloaders _callback_connector limit_train_batches num_devices predict_loop check_val_every_n_epoch
 checkpoint_callbacks ckpt_path default_root_dir enable_validation log_dir loggers num_test_batches num_val_batches
 progress_bar_metrics test_dataloaders val_dataloaders"""
-MODULE = """current_epoch named_parameters log_dict load_state_dict device parameters get_submodule named_modules _trainer
-_compiler_ctx global_rank automatic_optimization configure_model dtype eval log logger modules named_children state_dict get_parameter
-predict_step trainer"""
+MODULE = """current_epoch named_parameters log_dict load_state_dict device parameters get_submodule named_modules
+_trainer _compiler_ctx global_rank automatic_optimization configure_model dtype eval log logger
+modules named_children state_dict get_parameter predict_step trainer"""
 DATA = "setup val_dataloader train_dataloader prepare_data test_dataloader teardown"
 FABRIC = """print device global_rank world_size log_dict barrier init_tensor all_reduce init_module strategy launch
 setup_module save backward no_backward_sync rank_zero_first seed_everything setup_dataloaders setup_optimizers setup

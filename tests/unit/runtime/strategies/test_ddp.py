@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from leyden.legacy.utilities.layer_sync import TorchSyncBatchNorm
 from leyden.runtime.environments import LightningEnvironment
 from leyden.runtime.strategies.ddp import DDPStrategy, destroy_process_group
 
@@ -67,13 +68,15 @@ def test_what_reaches_torch() -> None:
 
 def test_synchronised_batchnorm_takes_the_place_of_batchnorm() -> None:
     strategy = DDPStrategy()
-    strategy.sync_batchnorm = True
+    strategy.layer_sync = TorchSyncBatchNorm()
     strategy.configure([torch.device("cpu")], LightningEnvironment(), 1)
     strategy.setup_environment()
     try:
         net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
         strategy.wrap(strategy.model_to_device(net), manual=True)  # DDP itself takes it on GPUs only
         assert isinstance(net[1], nn.SyncBatchNorm)
+        strategy.teardown()
+        assert isinstance(net[1], nn.BatchNorm1d)
     finally:
         destroy_process_group()
 

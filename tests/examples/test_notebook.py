@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -82,9 +83,7 @@ trainer.fit(model, data)
 
 def test_interrupting_a_kernel_gives_the_prompt_back(tmp_path: Path) -> None:
     """The square button of a notebook: the run is saved, ``fit`` returns, and the next cell runs."""
-    manager_module = pytest.importorskip("jupyter_client.manager", reason="a tool of development")
-    pytest.importorskip("ipykernel", reason="a tool of development")
-    manager, client = manager_module.start_new_kernel(kernel_name="python3", extra_arguments=["--log-level=CRITICAL"])
+    manager, client = start_new_kernel(kernel_name="python3", extra_arguments=["--log-level=CRITICAL"])
     try:
         client.execute(LOOP.replace("ROOT", repr(str(tmp_path))))
         while "third batch" not in (client.get_iopub_msg(timeout=120)["content"].get("text") or ""):

@@ -13,7 +13,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from mistakes import arguments, callbacks, checkpoints, cli, data, evaluation, modules, optimizers  # noqa: F401  # the corpus
 from mistakes.kit import CORPUS, Counts, Mistake
 
-HOW_TO_MEND_IT = re.compile(r"Fix:|Accepted:|Did you mean|Available:|Known:|select one|Call it|Use |Look at|appended|tip:")
+HOW_TO_MEND_IT = re.compile(
+    r"Fix:|Accepted:|Did you mean|Available:|Known:|select one|Call it|Use |Look at|appended|tip:"
+)
 LONGEST = 10
 
 

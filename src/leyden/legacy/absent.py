@@ -129,7 +129,7 @@ under Lightning's names they can be imported, and making one is the error."""
 INTERNAL: dict[str, str] = _all(
     "",
     "pytorch._graveyard pytorch.loops pytorch.overrides pytorch.strategies.launchers pytorch.trainer.call "
-    "pytorch.trainer.configuration_validator pytorch.trainer.connectors pytorch.trainer.setup "
+    "pytorch.trainer.configuration_validator pytorch.trainer.connectors "
     "pytorch.utilities._pytree pytorch.utilities.argparse pytorch.utilities.imports pytorch.utilities.migration "
     "pytorch.utilities.testing fabric._graveyard fabric.cli fabric.connector fabric.strategies.launchers "
     "fabric.utilities.device_dtype_mixin fabric.utilities.imports fabric.utilities.init fabric.utilities.testing",

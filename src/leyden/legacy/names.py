@@ -202,7 +202,6 @@ _FABRIC: dict[str, Names] = {
     "fabric.utilities.enums": _ENUMS_OF_ALL,
     "fabric.utilities.exceptions": _EXCEPTIONS,
     "fabric.utilities.rank_zero": _RANK | _DEPRECATION | _CACHE,
-    "fabric.utilities.registry": {},
     "fabric.utilities.spike": _FABRIC_SPIKE,
     "fabric.utilities.throughput": _FABRIC_THROUGHPUT,
     "fabric.utilities.seed": _SEED,

@@ -35,13 +35,28 @@ class Accelerator:
 
     @classmethod
     def parse_devices(cls, devices: Any) -> list[int]:
-        """Return the indices that ``devices`` selects: a count, ids, or -1 for all.
+        """Return the indices that ``devices`` selects.
+
+        Args:
+            devices: A count, ids such as ``[0, 2]``, -1 for all, or any of these as text.
 
         Raises:
             TypeError: A value of a kind that this accelerator does not take.
             MisconfigurationException: No device, the same twice, or one that does not exist.
         """
-        return select_ids(devices, torch.get_device_module(cls.name).device_count())
+        available = int(torch.get_device_module(cls.name).device_count())
+        accepted = f'a count up to {available}, ids below {available} such as [0] or "0,", -1 for all, or "auto"'
+        value = _read(devices)
+        ids = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not all(type(index) is int for index in ids):
+            raise TypeError(bad_value("devices", devices, accepted))
+        if ids == [-1]:
+            return list(range(available))
+        if isinstance(value, int):
+            ids = list(range(value))
+        if not ids or len(set(ids)) != len(ids) or not set(ids) <= set(range(available)):
+            raise MisconfigurationException(bad_value("devices", devices, accepted, "name existing devices, each once"))
+        return ids
 
     @classmethod
     def get_parallel_devices(cls, devices: list[int]) -> list[torch.device]:
@@ -97,31 +112,6 @@ class MPSAccelerator(Accelerator):
 
 ACCELERATORS: dict[str, type[Accelerator]] = {"mps": MPSAccelerator, "cuda": CUDAAccelerator, "cpu": CPUAccelerator}
 """By device type."""
-
-
-def select_ids(devices: Any, available: int) -> list[int]:
-    """Return the ids that ``devices`` selects among ``available`` numbered devices.
-
-    Example:
-        >>> select_ids(2, 4), select_ids("2,3", 4), select_ids(-1, 4)
-        ([0, 1], [2, 3], [0, 1, 2, 3])
-
-    Raises:
-        TypeError: Neither an int, nor a string of ints, nor a list or tuple of ints.
-        MisconfigurationException: No device, the same twice, or one that does not exist.
-    """
-    accepted = f'a count up to {available}, ids below {available} such as [0] or "0,", -1 for all, or "auto"'
-    value = _read(devices)
-    ids = list(value) if isinstance(value, (list, tuple)) else [value]
-    if not all(type(index) is int for index in ids):
-        raise TypeError(bad_value("devices", devices, accepted))
-    if ids == [-1]:
-        return list(range(available))
-    if isinstance(value, int):
-        ids = list(range(value))
-    if not ids or len(set(ids)) != len(ids) or not set(ids) <= set(range(available)):
-        raise MisconfigurationException(bad_value("devices", devices, accepted, "name existing devices, each once"))
-    return ids
 
 
 def _read(devices: Any) -> Any:

@@ -150,7 +150,6 @@ class MixedPrecision(Precision):
     def __init__(
         self, precision: str, device: torch.device | str = "cuda", scaler: torch.amp.GradScaler | None = None
     ) -> None:
-        dtype = _dtype(precision, "mixed")
         device_type = torch.device(device).type
         if precision == "bf16-mixed" and scaler is not None:
             accepted = "None, since bfloat16 has the range of float32 and needs no scaler"
@@ -159,7 +158,7 @@ class MixedPrecision(Precision):
             scaler = torch.amp.GradScaler(device_type)
         self.precision = precision
         self.scaler = scaler
-        self.forward_context = functools.partial(torch.autocast, device_type, dtype=dtype)
+        self.forward_context = functools.partial(torch.autocast, device_type, dtype=_dtype(precision, "mixed"))
 
 
 def _dtype(precision: str, kind: str) -> torch.dtype:

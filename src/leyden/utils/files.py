@@ -119,12 +119,11 @@ def _upload(path: str | os.PathLike[str], check: Callable[[BinaryIO], None] | No
         raise OSError(errno.EIO, f"{buffer.getbuffer().nbytes} bytes were sent but the store holds {size}", str(path))
 
 
-def sweep_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
-    """Remove the temporaries that killed writers left in the local ``folder``; return their paths.
+def sweep_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporaries that killed writers left in the local ``folder``.
 
     A temporary whose writer is alive, in this process or any other on this machine, is kept: the writer holds a lock.
     """
-    removed = []
     for leftover in local_path(folder).glob(".*.tmp") if is_local(folder) else ():
         if _TEMPORARY.fullmatch(leftover.name):
             with suppress(OSError), leftover.open("r+b") as file:
@@ -133,8 +132,6 @@ def sweep_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
                 else:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 leftover.unlink()
-                removed.append(leftover)
-    return sorted(removed)
 
 
 def _create_temporary(target: Path) -> tuple[Path, BinaryIO]:

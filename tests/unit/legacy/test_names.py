@@ -18,10 +18,8 @@ TARGETS = sorted({target for names in TABLE.values() for target in names.values(
 ABSENT = {
     "lightning.fabric.strategies.fsdp": {"_get_full_state_dict_context", "_setup_activation_checkpointing"},
     "lightning.fabric.utilities.init": {"_materialize_meta_tensors"},
-    "lightning.fabric.utilities.registry": {"_register_classes"},
     "lightning.fabric.utilities.testing": {"_runif_reasons"},
     "lightning.pytorch.loops.evaluation_loop": {"_EvaluationLoop"},
-    "lightning.pytorch.trainer.setup": {"_log_device_info"},
 }
 
 # Classes that can be named under Lightning's roots and not be made.

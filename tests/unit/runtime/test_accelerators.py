@@ -12,13 +12,7 @@ from helpers_loggers import Recording
 from leyden.callbacks.device_stats_monitor import DeviceStatsMonitor
 from leyden.errors import MisconfigurationException
 from leyden.legacy.utilities.registries import AcceleratorRegistry
-from leyden.runtime.accelerators import (
-    Accelerator,
-    CPUAccelerator,
-    CUDAAccelerator,
-    MPSAccelerator,
-    select_ids,
-)
+from leyden.runtime.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator, MPSAccelerator
 from leyden.runtime.resolve import resolve
 
 
@@ -39,25 +33,33 @@ def test_cpu_refuses_ids_and_other_kinds(devices: Any) -> None:
         CPUAccelerator.parse_devices(devices)
 
 
+@pytest.fixture
+def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+
+
+@pytest.mark.usefixtures("four_gpus")
 @pytest.mark.parametrize(
     ("devices", "ids"),
     [(2, [0, 1]), ("2", [0, 1]), ("1,3", [1, 3]), ("2,", [2]), ([3, 0], [3, 0]), ((1,), [1])]
     + [(every, [0, 1, 2, 3]) for every in (-1, "-1", [-1], 4)],
 )
 def test_numbered_devices_by_count_or_id(devices: Any, ids: list[int]) -> None:
-    assert select_ids(devices, available=4) == ids
+    assert CUDAAccelerator.parse_devices(devices) == ids
 
 
+@pytest.mark.usefixtures("four_gpus")
 @pytest.mark.parametrize("devices", [0, "0", [], "0,0", [1, 1], [4], "3,4", 5, -2, [-2]])
 def test_numbered_devices_that_do_not_exist(devices: Any) -> None:
     with pytest.raises(MisconfigurationException, match="`devices` got"):
-        select_ids(devices, available=4)
+        CUDAAccelerator.parse_devices(devices)
 
 
+@pytest.mark.usefixtures("four_gpus")
 @pytest.mark.parametrize("devices", [None, True, [True], 1.0, [0.0], "1.0", "abc", "0,a", {"a": 1}, ""])
 def test_numbered_devices_of_a_wrong_kind(devices: Any) -> None:
     with pytest.raises(TypeError, match="`devices` got"):
-        select_ids(devices, available=4)
+        CUDAAccelerator.parse_devices(devices)
 
 
 def test_ids_become_devices() -> None:

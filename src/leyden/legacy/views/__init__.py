@@ -23,6 +23,7 @@ PRIVATE: dict[str, dict[str, str]] = {
         "_NotYetLoadedTensor": f"{_VALUES}:NotYetLoadedTensor",
         "_lazy_load": f"{_VALUES}:lazy_load",
     },
+    "fabric.utilities.registry": {"_register_classes": f"{_VALUES}:register_classes"},
     "fabric.utilities.types": {
         "_DEVICE": f"{_UTILITIES}.types:DEVICE",
         "_MAP_LOCATION_TYPE": f"{_UTILITIES}.types:MAP_LOCATION_TYPE",
@@ -46,6 +47,7 @@ PRIVATE: dict[str, dict[str, str]] = {
         "_ResultCollection": f"{_VIEWS}.results:ResultCollection",
         "_ResultMetric": f"{_VIEWS}.results:ResultMetric",
     },
+    "pytorch.trainer.setup": {"_log_device_info": f"{_VALUES}:log_device_info"},
     "pytorch.utilities.types": {
         "_EVALUATE_OUTPUT": f"{_UTILITIES}.types:EVALUATE_OUTPUT",
         "_METRIC": f"{_UTILITIES}.types:METRIC",

@@ -83,6 +83,10 @@ class AcceleratorConnector(View):
         ids = list(self._runtime.device_ids)
         return len(ids) if self._accelerator_flag == "cpu" else ids
 
+    def _check_and_init_precision(self) -> Any:
+        """Return the number format."""
+        return self.precision_plugin
+
     @property
     def _parallel_devices(self) -> list[Any]:
         """The devices of this host."""

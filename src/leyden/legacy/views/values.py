@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from leyden.errors import MisconfigurationException, bad_value
+from leyden.utils.rank import rank_zero_info
 
 IS_INTERACTIVE = hasattr(sys, "ps1")
 OUT_DICT = dict[str, torch.Tensor]
@@ -55,6 +57,20 @@ def parse_device_string(s: int | str | list[int] | tuple[int, ...]) -> Any:
     if "," in s:
         return [int(part) for part in s.split(",") if part.strip()]
     return int(s)
+
+
+def register_classes(registry: Any, method: str, module: Any, parent: type) -> None:
+    """Let every class of a module that derives from ``parent`` register itself, where it has a method to do so."""
+    for _, kind in inspect.getmembers(module, inspect.isclass):
+        if issubclass(kind, parent) and method in vars(kind):
+            getattr(kind, method)(registry)
+
+
+def log_device_info(trainer: Any) -> None:
+    """Say on which devices a Trainer runs."""
+    rank_zero_info(
+        f"{type(trainer.accelerator).__name__}: {trainer.num_devices} on each of {trainer.num_nodes} machines"
+    )
 
 
 class NotYetLoadedTensor:

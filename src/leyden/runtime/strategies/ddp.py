@@ -87,9 +87,9 @@ class DDPStrategy(Strategy):
 
     def step(self, name: str, own: Callable[..., Any] | None = None) -> Callable[..., Any]:
         # Only training reduces gradients. Evaluation through DDP would wait for ranks that have no batch left.
-        if name == "training_step" and self._wrapped is not None:
-            return functools.partial(self._wrapped, own or name)
-        return super().step(name, own)
+        method = super().step(name, own)
+        wrapped = self._wrapped if name == "training_step" else None
+        return method if wrapped is None else functools.partial(wrapped, method)
 
     def block_backward_sync(self) -> AbstractContextManager[Any]:
         return super().block_backward_sync() if self._wrapped is None else self._wrapped.no_sync()
@@ -143,15 +143,14 @@ class DDPStrategy(Strategy):
 
 
 class _Steps(nn.Module):
-    """What DDP wraps: forward runs a step (the user's module's, by name), so every step passes DDP's own forward."""
+    """What DDP wraps: forward runs a step of the user's module, so every step passes DDP's own forward."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, step: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        method = getattr(self.module, step) if isinstance(step, str) else step
-        return method(*args, **kwargs)
+    def forward(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return step(*args, **kwargs)
 
 
 class _AllGather(torch.autograd.Function):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,28 @@ def test_ids_are_different_and_texts_are_read() -> None:
     with pytest.raises(MisconfigurationException, match="each id once"):
         values.check_unique([0, 0])
     assert [values.parse_device_string(text) for text in ("0,1", "3", "-1", "0,", [2])] == [[0, 1], 3, -1, [0], [2]]
+
+
+def test_classes_register_themselves_and_devices_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Base:
+        @classmethod
+        def register(cls, registry: dict[str, type]) -> None:
+            registry["base"] = cls
+
+    class Mine(Base):
+        @classmethod
+        def register(cls, registry: dict[str, type]) -> None:
+            registry["mine"] = cls
+
+    class Silent(Base):
+        pass
+
+    registry: dict[str, type] = {}
+    values.register_classes(registry, "register", SimpleNamespace(mine=Mine, silent=Silent, other=int), Base)
+    assert registry == {"mine": Mine}
+    with caplog.at_level("INFO", logger="leyden"):
+        values.log_device_info(pl.Trainer(barebones=True, max_epochs=1, accelerator="cpu", devices=1, logger=False))
+    assert "CPUAccelerator: 1 on each of 1 machines" in caplog.text
 
 
 def test_tensors_are_mapped_from_their_file(tmp_path: Path) -> None:

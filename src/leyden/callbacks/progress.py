@@ -16,6 +16,7 @@ from leyden.callbacks.notebook_display import Cell, in_notebook
 from leyden.callbacks.progress_display import Display, Lines, Metrics, RichProgressBarTheme, Screen, Stage
 from leyden.core.callback import Callback
 from leyden.errors import bad_value
+from leyden.legacy.alias import publish
 from leyden.utils.rank import rank_zero_warn
 
 if TYPE_CHECKING:
@@ -441,3 +442,7 @@ class RichProgressBar(TimedProgressBar):
         text, style = "{task.fields[metrics]}", self.theme.metrics
         metrics = TextColumn(text, style=style, markup=False, table_column=Column(overflow="fold"))
         return Screen([*self.configure_columns(trainer), metrics], console, self.theme, self.leave)
+
+
+if not TYPE_CHECKING:
+    __getattr__, _ = publish(__name__)  # the bars that have files of their own

@@ -95,7 +95,7 @@ class OldHooks(Hooks):
         self.errors: list[Exception] = []
         self.found = overridden(run.module, "configure_callbacks", LightningModule) is not None
         self._values = old_values(run, lambda: self._collected(stage_of(self.current)))
-        self._owners: dict[int, tuple[Any, str, type, Mentions]] = {}
+        self._known: dict[int, tuple[Any, Mentions]] = {}
         self._undo: list[Callable[[], None]] = []
         self._outputs: dict[str, list[list[Any]]] = {}
         self._extra: list[tuple[str, Method, bool]] = []
@@ -106,18 +106,18 @@ class OldHooks(Hooks):
 
     def bind(self) -> None:
         """Adapt callbacks that are new, and collect who overrides which hook, old ones too."""
-        data = [] if self.datamodule is None else [(self.datamodule, "d", LightningDataModule)]
-        for owner, letter, base in (
-            *((callback, "c", Callback) for callback in self.callbacks), *data, (self.module, "m", LightningModule),
-        ):  # fmt: skip
-            if id(owner) not in self._owners:
-                self._owners[id(owner)] = owner, letter, base, mentions(type(owner))
+        owners: list[tuple[Any, str, type]] = [(callback, "c", Callback) for callback in self.callbacks]
+        owners += [] if self.datamodule is None else [(self.datamodule, "d", LightningDataModule)]
+        owners += [(self.module, "m", LightningModule)]
+        for owner, letter, base in owners:
+            if id(owner) not in self._known:
+                self._known[id(owner)] = owner, mentions(type(owner))
                 self._adapt(owner, letter, base)
         if self.run.hooks is self:  # a callback that the module made
             raise_all(self.errors)
             self.say(2)
         super().bind()
-        self._add_listeners()
+        self._add_listeners(owners)
 
     def release(self) -> None:
         """Leave module, data module and callbacks as they were."""
@@ -131,13 +131,13 @@ class OldHooks(Hooks):
             rank_zero_deprecation(message, stacklevel + 1)
         self.messages.clear()
 
-    def _add_listeners(self) -> None:
+    def _add_listeners(self, owners: list[tuple[Any, str, type]]) -> None:
         """Put the old hooks before or after today's."""
         before: dict[str, list[Method]] = {}
         after: dict[str, list[Method]] = {}
         extra, stages, skips = list(self._extra), set(self._stages), []
         for row in old.CALLED:
-            for owner, letter, base, _ in self._owners.values():
+            for owner, letter, base in owners:
                 if letter in row.owners and self._defines(owner, base, row.name):
                     stages |= {stage_of(hook) for hook in row.today if row.outputs}
                     method = self._caller(row, owner, letter)
@@ -212,7 +212,7 @@ class OldHooks(Hooks):
 
     def _defines(self, owner: Any, base: type, name: str) -> bool:
         """Whether a class, or the object itself, has a method for the Trainer to call that the base class lacks."""
-        found = self._owners[id(owner)][3]
+        found = self._known[id(owner)][1]
         own = name in found.methods or callable(vars(owner).get(name))
         return own and not hasattr(base, name) and not found.calls_itself(name)
 
@@ -243,7 +243,7 @@ class OldHooks(Hooks):
 
     def _adapt(self, owner: Any, letter: str, base: type) -> None:
         """Find the old names of one object, and put today's in their place."""
-        found = self._owners[id(owner)][3]
+        found = self._known[id(owner)][1]
         if letter == "m":
             self._refuse_methods(owner, found)
         self._missing_attributes(owner, letter, found)
@@ -272,7 +272,8 @@ class OldHooks(Hooks):
             self._refuse(module, f"training_step(..., {name})", old.REFUSED[name])
         if required:
             self._replace(module, "training_step", lambda batch, batch_idx: None)  # no second complaint about it
-        if getattr(module, "truncated_bptt_steps", 0):
+        by_trainer = module.automatic_optimization and "truncated_bptt_steps" not in found.of_self
+        if by_trainer and getattr(module, "truncated_bptt_steps", None):
             self._refuse(module, "truncated_bptt_steps", old.REFUSED["truncated_bptt_steps"])
         for name, line in old.REFUSED.items():
             if name in found.methods and self._defines(module, LightningModule, name):

@@ -21,9 +21,14 @@ from leyden.checkpoint import scan
 from leyden.errors import CheckpointError, bad_value, nearest
 from leyden.legacy.checkpoints import known_classes
 from leyden.utils import files
+from leyden.utils.rank import rank_zero_warn
 
 Path = str | os.PathLike[str]
 
+VALUE_FIX = (
+    "Fix: store plain values, use save_hyperparameters(ignore=[...]), or allow the class with "
+    "torch.serialization.add_safe_globals([...])."
+)
 _END_RECORD = b"PK\x05\x06"  # the zip's last record: 22 bytes, the last two of them the length of the comment after it
 _END_RECORD_SIZE = 22
 
@@ -32,15 +37,16 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
     """Write ``checkpoint`` to ``path`` so that the file is there whole, durable, and readable by :func:`load`.
 
     It is written under a temporary name in the same folder, fsynced, read again and compared with its checksum,
-    searched for anything that :func:`load` would refuse, and then renamed; see :func:`leyden.utils.files.atomic_write`.
+    searched for anything that :func:`load` would refuse (a warning names its place), and then renamed; see
+    :func:`leyden.utils.files.atomic_write`.
 
     Args:
         checkpoint: A dict of plain types and tensors; those of a run have the keys of :mod:`leyden.checkpoint.schema`.
         path: A local path or a URL. Missing folders are made.
 
     Raises:
-        CheckpointError: A value cannot be saved or could not be loaded again (its place in the dict is named), or the
-            system refused (disk full, no permission). The file that was at ``path`` before is then unchanged.
+        CheckpointError: A value cannot be saved (its place in the dict is named), or the system refused (disk full, no
+            permission). The file that was at ``path`` before is then unchanged.
 
     Example:
         >>> save({"epoch": 1, "state_dict": {"weight": torch.ones(2)}}, "memory://doc/last.ckpt")
@@ -51,8 +57,13 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
 
     def verify(file: BinaryIO) -> None:
         _check_sum(file, name)
-        if reason := scan.refusal(file):
-            _refuse_value(checkpoint, name, reason)
+        with torch.serialization.safe_globals(known_classes()):
+            reason = scan.refusal(file)
+            text = (
+                f"In a file just saved, {_blame(checkpoint)}, which only `weights_only=False` loads" if reason else ""
+            )
+        if reason:
+            rank_zero_warn(f"{text} ({reason}). {VALUE_FIX}")
 
     try:
         with files.atomic_write(path, verify) as file:
@@ -172,9 +183,7 @@ def _blame(checkpoint: dict[str, Any]) -> str:
 
 
 def _refuse_value(checkpoint: dict[str, Any], name: str, reason: str, cause: Exception | None = None) -> NoReturn:
-    text = f"{name!r} was not saved: {_blame(checkpoint)}, which could not be loaded again ({reason})"
-    fix = "store plain values, use save_hyperparameters(ignore=[...]), or allow the class with"
-    raise CheckpointError(f"{text}. Fix: {fix} torch.serialization.add_safe_globals([...]).") from cause
+    raise CheckpointError(f"{name!r} was not saved: {_blame(checkpoint)} ({reason}). {VALUE_FIX}") from cause
 
 
 def _refuse_file(

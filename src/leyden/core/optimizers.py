@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from leyden.errors import MisconfigurationException, PossibleUserWarning, bad_value, nearest
 from leyden.utils.rank import rank_zero_warn
@@ -252,11 +252,6 @@ def _check_scheduler(config: LRSchedulerConfig) -> None:
             "Fix: {'scheduler': scheduler, 'interval': 'step'}.",
             category=PossibleUserWarning,
         )
-
-
-def steps_itself(scheduler: Any) -> bool:
-    """Whether ``scheduler`` is one of torch's kind; another one needs ``lr_scheduler_step`` overridden."""
-    return isinstance(scheduler, LRScheduler)
 
 
 def parameters_of(optimizer: Optimizer | LightningOptimizer) -> list[torch.nn.Parameter]:

@@ -53,9 +53,7 @@ def best(run: Run) -> str:
     callbacks, call = run.trainer.checkpoint_callbacks, f'`.{run.fn.value}(ckpt_path="best")`'
     path = getattr(callbacks[0], "best_model_path", "") if callbacks else ""
     if run.arguments.fast_dev_run:
-        raise ValueError(
-            f"{call}: with `fast_dev_run` nothing is saved, so there is no best. Fix: leave one of them out."
-        )
+        raise ValueError(f"{call}: with `fast_dev_run` nothing is saved. Fix: leave one of them out.")
     if not callbacks:
         raise ValueError(f"{call}: there is no ModelCheckpoint. Fix: enable_checkpointing=True, or pass a path.")
     if not path:
@@ -80,9 +78,6 @@ def last(run: Run, which: str) -> str | None:
         return str(max(files, key=lambda path: path.stat().st_mtime))
     if which == "hpc":
         raise ValueError(f"`ckpt_path='hpc'`: no signal has left a checkpoint in {sorted(folders)}. Fix: pass a path.")
-    rank_zero_warn(
-        f"`ckpt_path='last'`: no checkpoint was found in {sorted(folders)}, so training starts from the beginning. "
-        "Fix: pass the path of a file.",
-        category=PossibleUserWarning,
-    )
+    text = f"`ckpt_path='last'`: no checkpoint was found in {sorted(folders)}, so training starts from the beginning"
+    rank_zero_warn(f"{text}. Fix: pass the path of a file.", category=PossibleUserWarning)
     return None

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from leyden.engine.run import Run
 
 NEEDED_BY_FIT = {
-    "training_step": "`def training_step(self, batch, batch_idx)` that returns the loss (a `validation_step` alone does "
-    "not train)",
-    "configure_optimizers": "`def configure_optimizers(self)` that returns, for example, "
-    "torch.optim.Adam(self.parameters(), lr=1e-3)",
+    "training_step": "`def training_step(self, batch, batch_idx)` that returns the loss",
+    "configure_optimizers": "`def configure_optimizers(self)`, with `return torch.optim.Adam(self.parameters(), lr=1e-3)`",
 }
 WITHOUT_EFFECT_IN_MANUAL = {
     "gradient_clip_val": (0, "call `self.clip_gradients(optimizer, ...)` in `training_step`"),
@@ -50,10 +48,8 @@ def check_constructed(kind: str, model: Any) -> None:
         MisconfigurationException: It did.
     """
     if "_parameters" not in vars(model) or (isinstance(model, LightningModule) and "_toggled" not in vars(model)):
-        raise MisconfigurationException(
-            f"`{kind}` got {type(model).__name__}, whose `__init__` does not call the base class's. "
-            "Fix: make `super().__init__()` the first line of it."
-        )
+        text = f"`{kind}` got {type(model).__name__}, whose `__init__` does not call the base class's"
+        raise MisconfigurationException(f"{text}. Fix: make `super().__init__()` the first line of it.")
 
 
 def overrides(run: Run, name: str) -> bool:
@@ -81,11 +77,9 @@ def check_evaluation(run: Run) -> Iterator[Exception]:
     name = "validation" if prefix == "val" else prefix
     enough = overrides(run, "forward") if prefix == "predict" else is_supervised(run.module)
     if not overrides(run, f"{name}_step") and not enough:
-        or_forward = " or `def forward(self, batch)`" if prefix == "predict" else ""
-        yield MisconfigurationException(
-            f"{name_of(run.module)} has no `{name}_step` for `trainer.{fn}` to run. "
-            f"Fix: `def {name}_step(self, batch, batch_idx)`{or_forward}."
-        )
+        fix = f"`def {name}_step(self, batch, batch_idx)`" + " or `def forward(self, batch)`" * (prefix == "predict")
+        text = f"{name_of(run.module)} has no `{name}_step` for `trainer.{fn}` to run"
+        yield MisconfigurationException(f"{text}. Fix: {fix}.")
     yield from check_loaders(run, prefix, name)
 
 
@@ -94,11 +88,10 @@ def check_loaders(run: Run, prefix: str, name: str) -> Iterator[Exception]:
     given, argument = run.sources.given.get(prefix), run.sources.argument(prefix, run.fn)
     needed = prefix != "val" or run.fn is not TrainerFn.FITTING
     if needed and not run.sources.is_defined(prefix, run.module, run.datamodule):
-        yield MisconfigurationException(
-            f"There is no data for `trainer.{run.fn.value}`: `{argument}` was not passed, and neither a data module nor "
-            f"{name_of(run.module)} has `{prefix}_dataloader`. "
-            f"Fix: trainer.{run.fn.value}(model, {argument}=DataLoader(dataset, batch_size=32))."
-        )
+        nobody = f"neither a data module nor {name_of(run.module)} has `{prefix}_dataloader`"
+        fix = f"trainer.{run.fn}(model, {argument}=DataLoader(dataset, batch_size=32))"
+        text = f"There is no data for `trainer.{run.fn}`: `{argument}` was not passed, and {nobody}. Fix: {fix}."
+        yield MisconfigurationException(text)
     if given is None:
         return
     try:
@@ -113,11 +106,8 @@ def check_loaders(run: Run, prefix: str, name: str) -> Iterator[Exception]:
 def warn_about_validation(run: Run) -> None:
     """Legal, but probably not meant: a validation step without data, or data without a step."""
     has_step, has_data = overrides(run, "validation_step"), run.sources.is_defined("val", run.module, run.datamodule)
+    missing = f"{name_of(run.module)} has no `validation_step`. Fix: `def validation_step(self, batch, batch_idx)`"
+    if has_step:
+        missing = "there is no validation data. Fix: `trainer.fit(model, train, val_dataloaders=...)`"
     if has_step != has_data and not is_supervised(run.module):
-        missing = "there is no validation data" if has_step else f"{name_of(run.module)} has no `validation_step`"
-        fix = (
-            "trainer.fit(model, train, val_dataloaders=...)"
-            if has_step
-            else "def validation_step(self, batch, batch_idx)"
-        )
-        rank_zero_warn(f"Nothing is validated: {missing}. Fix: `{fix}`.", category=PossibleUserWarning)
+        rank_zero_warn(f"Nothing is validated: {missing}.", category=PossibleUserWarning)

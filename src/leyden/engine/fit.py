@@ -186,11 +186,9 @@ def end_of_data(run: Run, train: TrainLoader) -> None:
     """The data ended without notice (no length, or a wrong one): do what is left of the last batch's end."""
     progress = run.progress
     if not progress.batch:
-        rank_zero_warn(
-            f"The training data gave no batch in epoch {progress.epoch}. A generator, for one, can be iterated only "
-            "once. Fix: pass a DataLoader, or an object whose __iter__ starts anew.",
-            category=PossibleUserWarning,
-        )
+        fix = "pass a DataLoader, or an object whose __iter__ starts anew, which a generator's does not"
+        text = f"The training data gave no batch in epoch {progress.epoch}. Fix: {fix}."
+        rank_zero_warn(text, category=PossibleUserWarning)
         return
     progress.is_last_batch = True
     stepped = finish_window(run)
@@ -319,24 +317,17 @@ def is_done(run: Run) -> bool:
 
 def warn_about_modes(run: Run) -> None:
     """Say so if parts of the module are in evaluation mode when training begins."""
-    count = sum(not module.training for module in run.module.modules())
-    if count:
-        rank_zero_warn(
-            f"{count} module(s) are in evaluation mode when training begins and stay so (frozen BatchNorm, say). "
-            "If that is not what you want, call `model.train()` before `trainer.fit`.",
-            category=PossibleUserWarning,
-        )
+    if count := sum(not module.training for module in run.module.modules()):
+        text = f"{count} module(s) are in evaluation mode when training begins and stay so (frozen BatchNorm, say)"
+        rank_zero_warn(f"{text}. Fix, if not meant: `model.train()` before `trainer.fit`.", category=PossibleUserWarning)
 
 
 def warn_if_idle(run: Run) -> None:
     """Say so if the first epoch trained nothing although it looked as if."""
     idle = ""
     if not run.module.automatic_optimization and not run.progress.global_step:
-        idle = (
-            "The first epoch is over and manual optimization has not stepped once: no weight has changed. "
-            "Fix: in `training_step`, `opt = self.optimizers()`, then `opt.zero_grad()`, `self.manual_backward(loss)` "
-            "and `opt.step()`. (Steps of optimizers taken with use_pl_optimizer=False are not counted.)"
-        )
+        fix = "`opt = self.optimizers()`, `opt.zero_grad()`, `self.manual_backward(loss)`, `opt.step()` in `training_step`"
+        idle = f"Manual optimization has not stepped once in the first epoch: no weight has changed. Fix: {fix}."
     elif run.left_out == run.progress.batch:
         idle = "`training_step` returned None for every batch of the first epoch: nothing was trained. Fix: return the loss."
     if idle and run.progress.batch:

@@ -70,17 +70,14 @@ def check_leaves(loaders: Any, argument: str) -> None:
 
 def takes_loader(step: Listener) -> bool:
     """Whether a step can be told which loader a batch is from."""
-    return positional_count(step) is None or any(
-        accepts_argument(step, f"dataloader_{what}") for what in ("idx", "iter")
-    )
+    named = any(accepts_argument(step, name) for name in ("dataloader_idx", "dataloader_iter"))
+    return named or positional_count(step) is None
 
 
 def several_loaders(name: str) -> RuntimeError:
     """The error about a step that cannot tell which loader a batch is from."""
-    return RuntimeError(
-        f"You have several {name} loaders, but `{name}_step` has no `dataloader_idx` argument. "
-        f"Fix: `def {name}_step(self, batch, batch_idx, dataloader_idx=0)`."
-    )
+    text = f"You have several {name} loaders, but `{name}_step` has no `dataloader_idx` argument"
+    return RuntimeError(f"{text}. Fix: `def {name}_step(self, batch, batch_idx, dataloader_idx=0)`.")
 
 
 @dataclass
@@ -128,9 +125,8 @@ def load(run: Run, stage: RunningStage) -> EvaluationLoaders:
     loaders = copy(given) if isinstance(given, CombinedLoader) else CombinedLoader(given, mode)
     loaders.flattened = [own_share(run, loader, prefix) for loader in loaders.flattened]
     streams = [stream_of(loader) for loader in (loaders.flattened if loaders.mode == "sequential" else [loaders])]
-    return EvaluationLoaders(
-        given, streams, [limit_batches(stream.length, getattr(arguments, name), name) for stream in streams]
-    )
+    batches = [limit_batches(stream.length, getattr(arguments, name), name) for stream in streams]
+    return EvaluationLoaders(given, streams, batches)
 
 
 def own_share(run: Run, loader: Any, prefix: str) -> Any:
@@ -148,25 +144,20 @@ def load_training(run: Run) -> TrainLoader:
     if isinstance(loaders.given, CombinedLoader) and loaders.given.mode == "sequential":
         raise ValueError("`CombinedLoader(mode='sequential')` is for evaluation. Fix: mode='max_size_cycle'.")
     if loaders.given is None:
-        raise MisconfigurationException(
-            "`train_dataloader` returned None, so there is no training data. Accepted: a DataLoader, or several."
-        )
+        raise MisconfigurationException("`train_dataloader` returned None. Accepted: a DataLoader, or several.")
     stream, batches = loaders.streams[0], loaders.batches[0]
     steps = run.arguments.log_every_n_steps or 0
     doubt = ""
     if batches == 0 and stream.length == 0:
         owner = run.datamodule or run.module
         if run.strategy.is_distributed and not owner.allow_zero_length_dataloader_with_multiple_devices:
-            raise RuntimeError(
-                f"The training data has 0 batches on rank {run.strategy.global_rank} of {run.strategy.world_size}, for which "
-                "the others would wait. Fix: a larger data set, a smaller `batch_size`, or drop_last=False."
-            )
+            where = f"rank {run.strategy.global_rank} of {run.strategy.world_size}, for which the others would wait"
+            fix = "a larger data set, a smaller `batch_size`, or drop_last=False"
+            raise RuntimeError(f"The training data has 0 batches on {where}. Fix: {fix}.")
         doubt = "The training data has 0 batches. Look at the data set's length, `batch_size` and `drop_last`."
     elif 0 < batches < steps and run.loggers and not run.arguments.fast_dev_run:
-        doubt = (
-            f"An epoch has {int(batches)} training batches, fewer than log_every_n_steps={steps}: no step values will "
-            "be logged in the first epoch. Fix: a smaller `log_every_n_steps`."
-        )
+        doubt = f"An epoch has {int(batches)} training batches, fewer than log_every_n_steps={steps}: its step values "
+        doubt += "are not logged. Fix: a smaller `log_every_n_steps`."
     if doubt:
         rank_zero_warn(doubt, category=PossibleUserWarning)
     return TrainLoader(loaders.given, stream, batches, *validation_interval(run, batches))
@@ -177,18 +168,15 @@ def validation_interval(run: Run, batches: float) -> tuple[float, timedelta | No
     interval: Any = run.arguments.val_check_interval
     if isinstance(interval, int):
         if run.validates and interval > batches and run.arguments.check_val_every_n_epoch is not None:
-            raise ValueError(
-                f"`val_check_interval` ({interval}) is more than the {batches} training batches of an epoch. "
-                "Fix: a smaller number, or check_val_every_n_epoch=None to count across epochs, or limit_val_batches=0."
-            )
+            fix = "a smaller number, or check_val_every_n_epoch=None to count across epochs, or limit_val_batches=0"
+            text = f"`val_check_interval` ({interval}) is more than the {batches} training batches of an epoch"
+            raise ValueError(f"{text}. Fix: {fix}.")
         return interval, None
     if not isinstance(interval, float):
         return INFINITE, parse_duration("val_check_interval", interval)
     if batches < INFINITE:
         return max(1, int(batches * interval)), None
     if interval != 1.0:
-        raise MisconfigurationException(
-            f"`val_check_interval={interval}` is a fraction of an epoch, and the training data does not tell its "
-            "length. Accepted: 1.0, a number of batches, a time."
-        )
+        text = f"`val_check_interval={interval}` is a fraction of training data that does not tell its length"
+        raise MisconfigurationException(f"{text}. Accepted: 1.0, a number of batches, a time.")
     return INFINITE, None

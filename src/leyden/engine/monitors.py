@@ -64,11 +64,9 @@ def decide_assumed_monitors(run: Run) -> None:
         if not config.assumed_monitor:
             continue
         if config.monitor not in (run.sanity_keys or ()):
-            raise MisconfigurationException(
-                f"{type(config.scheduler).__name__} steps on a metric and no `monitor` was named; 'val_loss', which "
-                f"would be taken, was not logged. Available: {sorted(run.sanity_keys or ())}. "
-                "Fix: return {'optimizer': o, 'lr_scheduler': {'scheduler': s, 'monitor': 'your_metric'}}."
-            )
+            text = f"{type(config.scheduler).__name__} steps on a metric; no `monitor` was named, no 'val_loss' logged"
+            fix = "return {'optimizer': o, 'lr_scheduler': {'scheduler': s, 'monitor': 'your_metric'}}"
+            raise MisconfigurationException(f"{text}. Available: {sorted(run.sanity_keys or ())}. Fix: {fix}.")
         config.assumed_monitor = False
         run.trainer.print(f"{type(config.scheduler).__name__} has no `monitor`: it follows 'val_loss'.")
 

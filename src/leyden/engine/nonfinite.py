@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     from leyden.engine.run import Run
 
 
-ADVICE = (
-    "Look at the batch, lower the learning rate, clip the gradients; or choose Trainer(nonfinite='skip' | 'stop' | "
-    "'ignore')."
-)
+ADVICE = "Fix: look at the batch, lower the learning rate, clip; or Trainer(nonfinite='skip' | 'stop' | 'ignore')."
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -45,12 +42,9 @@ class LossGuard:
         finite = isfinite(loss.item()) if loss.numel() == 1 else bool(torch.isfinite(loss).all())
         if self.policy == "raise":
             if not finite:
-                raise NonFiniteLossError(
-                    f"The loss is not finite ({self.place}); no weight was changed by it. {ADVICE}"
-                )
+                raise NonFiniteLossError(f"The loss is not finite ({self.place}); no weight changed by it. {ADVICE}")
             return True
-        if self.run.strategy.is_distributed:
-            finite = self.run.strategy.reduce_boolean_decision(finite)
+        finite = self.run.strategy.reduce_boolean_decision(finite)
         if not finite:
             self.run.should_stop |= self.policy == "stop"
             then = ", and training stops" if self.policy == "stop" else ""
@@ -62,10 +56,9 @@ class LossGuard:
         if self.bad is not None:
             bad, self.bad = bool(self.bad), None
             if bad:
-                raise NonFiniteLossError(
-                    f"A loss since the last check was not finite (now {self.place}). The weights may be damaged; no "
-                    f"checkpoint was saved since. {ADVICE}"
-                )
+                damage = "The weights may be damaged; no checkpoint was saved since"
+                text = f"A loss since the last check was not finite (now {self.place})"
+                raise NonFiniteLossError(f"{text}. {damage}. {ADVICE}")
 
     @property
     def place(self) -> str:

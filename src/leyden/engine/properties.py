@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from leyden.core.callback import Callback, Checkpoint
+from leyden.core.callback import Callback
 from leyden.core.datamodule import LightningDataModule
 from leyden.core.logger import Logger
 from leyden.core.module import LightningModule
-from leyden.core.optimizers import LRSchedulerConfig, wrap_optimizer
+from leyden.core.optimizers import LRSchedulerConfig
 from leyden.core.profiler import PassThroughProfiler, Profiler
 from leyden.engine.config import TrainerArguments
 from leyden.engine.loading import INFINITE, load_training
 from leyden.engine.results import Metrics
 from leyden.engine.run import Progress, Run
 from leyden.engine.states import RunningStage, TrainerState, TrainerStatus
-from leyden.engine.step import prepare_manual, scaled_step
+from leyden.engine.step import use_optimizers
 from leyden.legacy.alias import private
 from leyden.runtime.accelerators import Accelerator
 from leyden.runtime.precision import Precision
@@ -93,6 +93,11 @@ def in_stage(stage: RunningStage, doc: str) -> View[bool]:
 def loop(batches: str, doc: str) -> View[Loop]:
     """A loop that runs as many batches as another attribute says."""
     return View(lambda trainer: Loop(trainer._arguments, getattr(trainer, batches), trainer._run), doc)
+
+
+def all_of(kind: str, doc: str) -> View[list[Any]]:
+    """The callbacks of a class."""
+    return View(lambda trainer: trainer._callbacks_of(kind), doc)
 
 
 def first_of(kind: str, doc: str) -> View[Any]:
@@ -183,9 +188,7 @@ class TrainerProperties:
     test_loop = loop("num_test_batches", "What test runs.")
     predict_loop = loop("num_predict_batches", "What predict runs, and its predictions.")
 
-    interrupted = View[bool](
-        lambda trainer: trainer.state.status is TrainerStatus.INTERRUPTED, "Whether the last run ended by an exception."
-    )
+    interrupted = View[bool](lambda trainer: trainer.state.status is TrainerStatus.INTERRUPTED, "The last run failed.")
     received_sigterm = View[bool](
         lambda trainer: follow(["_run", "signals", "received"], None, trainer) == SIGTERM,
         "Whether the system asked the process to stop.",
@@ -210,9 +213,7 @@ class TrainerProperties:
             run.results.show(self._metrics)
         return self._metrics
 
-    callback_metrics = View[dict[str, Tensor]](
-        "_shown.callback", "All logged values, detached; callbacks decide by them."
-    )
+    callback_metrics = View[dict[str, Tensor]]("_shown.callback", "All logged values; callbacks decide by them.")
     logged_metrics = View[dict[str, Tensor]]("_shown.logged", "The values logged with ``logger=True``.")
     progress_bar_metrics = View[dict[str, float]]("_shown.bar", "The values logged with ``prog_bar=True``.")
 
@@ -230,16 +231,11 @@ class TrainerProperties:
 
     @optimizers.setter
     def optimizers(self, optimizers: list[Optimizer]) -> None:
-        run = self._run
-        if run is None:
+        if self._run is None:
             raise RuntimeError("`trainer.optimizers` belongs to a run. Fix: set it in a hook, or after `fit`.")
-        manual = None if run.module.automatic_optimization else prepare_manual(run)
-        execute = scaled_step(run, at_once=manual is None)
-        run.optimizers = [wrap_optimizer(o, run.module, run.progress, manual, execute) for o in optimizers]
+        use_optimizers(self._run, optimizers)
 
-    profiler = View[Profiler](
-        "_arguments.profiler", "The profiler; by default one that records nothing.", PassThroughProfiler()
-    )
+    profiler = View[Profiler]("_arguments.profiler", "The profiler; default: a silent one.", PassThroughProfiler())
 
     @property
     def logger(self) -> Logger | None:
@@ -261,13 +257,9 @@ class TrainerProperties:
         """The callbacks of a class, which goes by its name: most lie in a higher layer."""
         return [callback for callback in self.callbacks if any(k.__name__ == kind for k in type(callback).__mro__)]
 
-    checkpoint_callbacks = View[list[Checkpoint]](
-        lambda trainer: trainer._callbacks_of("Checkpoint"), "The callbacks that write checkpoints."
-    )
+    checkpoint_callbacks = all_of("Checkpoint", "The callbacks that write checkpoints.")
     checkpoint_callback = first_of("Checkpoint", "The first callback that writes checkpoints.")
-    early_stopping_callbacks = View[list[Any]](
-        lambda trainer: trainer._callbacks_of("EarlyStopping"), "The EarlyStopping callbacks."
-    )
+    early_stopping_callbacks = all_of("EarlyStopping", "The EarlyStopping callbacks.")
     early_stopping_callback = first_of("EarlyStopping", "The first EarlyStopping callback.")
     progress_bar_callback = first_of("ProgressBar", "The progress bar.")
 
@@ -288,10 +280,7 @@ class TrainerProperties:
     num_devices = View[int]("_runtime.num_devices", "Devices per host.")
     num_nodes = View[int]("_runtime.num_nodes", "Hosts.")
 
-    @property
-    def device_ids(self) -> list[int]:
-        """This host's devices."""
-        return list(self._runtime.device_ids)
+    device_ids = View[list[int]](lambda trainer: list(trainer._runtime.device_ids), "This host's devices.")
 
     @property
     def distributed_sampler_kwargs(self) -> dict[str, int] | None:

@@ -33,9 +33,8 @@ class Metrics:
 
     def clear(self) -> None:
         """Forget everything: a run begins, or the sanity check is over."""
-        self.callback.clear()
-        self.logged.clear()
-        self.bar.clear()
+        for values in (self.callback, self.logged, self.bar):
+            values.clear()
 
 
 class Results:
@@ -84,11 +83,8 @@ class Results:
         size, ambiguous = sample_count(self.batch)
         if ambiguous and not self._warned_ambiguous:
             self._warned_ambiguous = True
-            rank_zero_warn(
-                f"The number of samples in a batch is ambiguous; {size} was taken as the weight of "
-                f"`self.log({slot.name!r}, ...)` in the epoch's mean. Fix: pass `batch_size=`.",
-                category=PossibleUserWarning,
-            )
+            text = f"The number of samples in a batch is ambiguous; {size} was taken for `self.log({slot.name!r}, ...)`"
+            rank_zero_warn(f"{text} in the epoch's mean. Fix: pass `batch_size=`.", category=PossibleUserWarning)
         self.batch_size = size
         return size
 
@@ -98,16 +94,14 @@ class Results:
         if not isinstance(name, str):
             raise TypeError(bad_value("name", name, "a str", "self.log('loss', value)"))
         if "/dataloader_idx_" in name:
-            raise MisconfigurationException(
-                f"`self.log({name!r}, ...)`: a name must not contain '/dataloader_idx_'; it is appended for you."
-            )
+            text = "a name must not contain '/dataloader_idx_', which is appended for you"
+            raise MisconfigurationException(f"`self.log({name!r}, ...)`: {text}.")
         torchmetrics = sys.modules.get("torchmetrics")
         if torchmetrics is not None and isinstance(value, torchmetrics.Metric):
             if given.metric_attribute is None and not any(child is value for child in self.module.modules()):
-                raise MisconfigurationException(
-                    f"`self.log({name!r}, metric)`: the metric is not an attribute of {type(self.module).__name__}, so "
-                    "it would be neither moved nor reset. Fix: assign it in `__init__` (self.accuracy = ...)."
-                )
+                text = f"the metric is no attribute of {type(self.module).__name__}, and would be neither moved nor reset"
+                fix = "assign it in `__init__` (self.accuracy = ...)"
+                raise MisconfigurationException(f"`self.log({name!r}, metric)`: {text}. Fix: {fix}.")
             return self._add(key, MetricSlot(key, given))
         slot = Slot(key, given)
         check_value(name, value)
@@ -127,10 +121,8 @@ class Results:
     def _compare(key: Key, slot: Slot, given: tuple[Any, ...]) -> None:
         """A second call may say the same in other words, nothing else."""
         if slot.given and complete(key[0], key[1], LogArguments(*given)) != slot.arguments:
-            raise MisconfigurationException(
-                f"`self.log({key[1]!r}, ...)` was called twice in `{key[0]}` with different arguments. "
-                "Fix: use the same arguments, or another name."
-            )
+            text = f"`self.log({key[1]!r}, ...)` was called twice in `{key[0]}` with different arguments"
+            raise MisconfigurationException(f"{text}. Fix: use the same arguments, or another name.")
         slot.given = given
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -213,10 +205,9 @@ class Results:
             loaders = {key[2] for key in entries if of_batch(key)}  # those of which it had a batch
             missing = [k for k in union if k not in entries and (k[2] in loaders or not of_batch(k))]
             if missing:
-                raise MisconfigurationException(
-                    f"Process {rank} did not log {sorted(map(repr, missing))} (hook, name, loader), which others "
-                    "logged. Fix: log the same names on every process, or pass `rank_zero_only=True`."
-                )
+                text = f"Process {rank} did not log {sorted(map(repr, missing))} (hook, name, loader), as others did"
+                fix = "log the same names on every process, or pass `rank_zero_only=True`"
+                raise MisconfigurationException(f"{text}. Fix: {fix}.")
         for key in sorted(union.keys() - keys, key=repr):
             slot = self._restored(union[key])
             slot.value, slot.total, slot.weight = float("nan"), slot.start, 0

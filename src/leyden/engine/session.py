@@ -12,15 +12,11 @@ from typing import Any
 
 import torch
 from torch.optim import LBFGS
+from torch.optim.lr_scheduler import LRScheduler
 
 from leyden.core.callback import Callback, Checkpoint
 from leyden.core.module import LightningModule
-from leyden.core.optimizers import (
-    move_optimizer_state,
-    parse_optimizers,
-    steps_itself,
-    wrap_optimizer,
-)
+from leyden.core.optimizers import move_optimizer_state, parse_optimizers
 from leyden.core.plain import AttributeDict
 from leyden.core.supervised import default_optimizer, is_supervised
 from leyden.engine import snapshot
@@ -28,7 +24,7 @@ from leyden.engine.prepare import prepare_data
 from leyden.engine.run import Run
 from leyden.engine.signals import SignalWatch, exit_code
 from leyden.engine.states import TrainerFn, TrainerStatus
-from leyden.engine.step import prepare_manual, scaled_step
+from leyden.engine.step import use_optimizers
 from leyden.errors import MisconfigurationException, PossibleUserWarning, SIGTERMException, bad_value
 from leyden.runtime.determinism import apply_determinism
 from leyden.utils.overrides import is_overridden
@@ -99,18 +95,15 @@ def detach(run: Run) -> None:
     """Leave nothing of the run in module and callbacks but the Trainer itself."""
     run.hooks.release()
     run.use_results(None)
-    if hasattr(run, "results"):
-        run.results.batch = None  # that of a step that failed
+    run.results.batch = None  # that of a step that failed
     evaluated = [stream for loaders in run.evaluations.values() for stream in loaders.streams]
     for stream in [run.train.stream, *evaluated] if run.train is not None else evaluated:
         stream.close()
     for callback in run.callbacks:
         for name in ("log", "log_dict"):
             callback.__dict__.pop(name, None)
-    move_to_cpu = run.strategy.root_device.type != "cpu"
     for optimizer in run.optimizers:
-        if move_to_cpu:
-            move_optimizer_state(optimizer.optimizer, torch.device("cpu"))
+        move_optimizer_state(optimizer.optimizer, torch.device("cpu"))
 
 
 def merge_callbacks(callbacks: list[Callback], own: Any) -> list[Callback]:
@@ -120,9 +113,7 @@ def merge_callbacks(callbacks: list[Callback], own: Any) -> list[Callback]:
     own = list(own) if isinstance(own, (list, tuple)) else [own]
     for callback in own:
         if not isinstance(callback, Callback):
-            raise TypeError(
-                bad_value("configure_callbacks() return value", callback, "Callback instances, not classes")
-            )
+            raise TypeError(bad_value("configure_callbacks() result", callback, "Callback instances, not classes"))
     kinds = {type(callback) for callback in own}
 
     def replaced(callback: Callback) -> bool:
@@ -138,16 +129,10 @@ def order_callbacks(callbacks: list[Callback]) -> list[Callback]:
 
 def check_state_keys(callbacks: list[Callback]) -> None:
     """Two callbacks must not save their states under one key."""
-    seen: set[str] = set()
-    for callback in callbacks:
-        if not is_overridden("state_dict", callback):
-            continue
-        if callback.state_key in seen:
-            raise RuntimeError(
-                f"Two callbacks would save their state under the key {callback.state_key!r}. Fix: give them different "
-                "arguments, or a `state_key` property of their own."
-            )
-        seen.add(callback.state_key)
+    keys = [callback.state_key for callback in callbacks if is_overridden("state_dict", callback)]
+    if repeated := [key for key in keys if keys.count(key) > 1]:
+        fix = "give them different arguments, or a `state_key` property of their own"
+        raise RuntimeError(f"Two callbacks would save their state under the key {repeated[0]!r}. Fix: {fix}.")
 
 
 def set_up(run: Run, stage: str) -> None:
@@ -204,32 +189,24 @@ def configure_optimizers(run: Run) -> None:
         with run.hooks.inside("configure_optimizers", module):
             returned = ask_for_optimizers(module)
     optimizers, run.schedulers = parse_optimizers(returned)
-    manual = None if module.automatic_optimization else prepare_manual(run)
-    if manual is None and len(optimizers) > 1:
-        raise RuntimeError(
-            f"`configure_optimizers` returned {len(optimizers)} optimizers; automatic optimization takes one. "
-            "Fix: set `self.automatic_optimization = False` in `__init__` and step them in `training_step`."
-        )
-    for config in run.schedulers:
-        overridden = is_overridden("lr_scheduler_step", module, LightningModule)
-        if manual is None and not steps_itself(config.scheduler) and not overridden:
-            raise MisconfigurationException(
-                f"{type(config.scheduler).__name__} is not one of torch's schedulers. Fix: override "
-                "`lr_scheduler_step(self, scheduler, metric)` and step it there."
-            )
-        if not hasattr(config.scheduler, "state_dict"):
-            rank_zero_warn(
-                f"{type(config.scheduler).__name__} has no `state_dict`: checkpoints leave it out, and a resumed run "
-                "starts it anew. Fix: add `state_dict` and `load_state_dict`.",
-                category=PossibleUserWarning,
-            )
-    execute = scaled_step(run, at_once=manual is None)
-    if execute is not None and any(isinstance(optimizer, LBFGS) for optimizer in optimizers):
-        raise MisconfigurationException(
-            "LBFGS evaluates the loss several times in a step, which a gradient scaler does not allow. Fix: "
-            "precision='bf16-mixed', or another optimizer."
-        )
-    run.optimizers = [wrap_optimizer(o, module, run.progress, manual, execute) for o in optimizers]
+    if module.automatic_optimization and len(optimizers) > 1:
+        fix = "set `self.automatic_optimization = False` in `__init__` and step them in `training_step`"
+        given = f"`configure_optimizers` returned {len(optimizers)} optimizers; automatic optimization takes one"
+        raise RuntimeError(f"{given}. Fix: {fix}.")
+    stepped_by_module = not module.automatic_optimization or is_overridden("lr_scheduler_step", module, LightningModule)
+    for scheduler in (config.scheduler for config in run.schedulers):
+        name = type(scheduler).__name__
+        if not stepped_by_module and not isinstance(scheduler, LRScheduler):
+            fix = "override `lr_scheduler_step(self, scheduler, metric)` and step it there"
+            raise MisconfigurationException(f"{name} is not one of torch's schedulers. Fix: {fix}.")
+        if not hasattr(scheduler, "state_dict"):
+            fix = "add `state_dict` and `load_state_dict`"
+            text = f"{name} has no `state_dict`: checkpoints leave it out, a resumed run starts it anew. Fix: {fix}."
+            rank_zero_warn(text, category=PossibleUserWarning)
+    if run.precision.scaler is not None and any(isinstance(optimizer, LBFGS) for optimizer in optimizers):
+        text = "LBFGS evaluates the loss several times in a step, which a gradient scaler does not allow"
+        raise MisconfigurationException(f"{text}. Fix: precision='bf16-mixed', or another optimizer.")
+    use_optimizers(run, optimizers)
 
 
 def ask_for_optimizers(module: LightningModule) -> Any:
@@ -237,12 +214,11 @@ def ask_for_optimizers(module: LightningModule) -> Any:
     try:
         return module.configure_optimizers()
     except ValueError as error:
-        if "empty parameter list" in str(error):
-            raise ValueError(
-                f"`configure_optimizers` of {type(module).__name__} made an optimizer that got no parameters. Fix: assign "
-                "the layers to attributes in `__init__` (a list of layers needs nn.ModuleList)."
-            ) from error
-        raise
+        if "empty parameter list" not in str(error):
+            raise
+        fix = "assign the layers to attributes in `__init__` (a list of layers needs nn.ModuleList)"
+        where = f"`configure_optimizers` of {type(module).__name__}"
+        raise ValueError(f"{where} made an optimizer that got no parameters. Fix: {fix}.") from error
 
 
 def log_hyperparameters(run: Run) -> None:
@@ -255,10 +231,8 @@ def log_hyperparameters(run: Run) -> None:
             continue
         for key, value in owner.hparams_initial.items():
             if key in merged and repr(merged[key]) != repr(value):  # arrays cannot be compared otherwise
-                raise RuntimeError(
-                    f"Module and data module both have a hyper-parameter {key!r}, with the values {merged[key]!r} and "
-                    f"{value!r}. Fix: rename one, or save_hyperparameters(ignore=[{key!r}])."
-                )
+                text = f"Module and data module both have a hyper-parameter {key!r}: {merged[key]!r} and {value!r}"
+                raise RuntimeError(f"{text}. Fix: rename one, or save_hyperparameters(ignore=[{key!r}]).")
             merged[key] = value
     for logger in run.loggers:
         if merged:
@@ -293,10 +267,9 @@ def fail(run: Run, stage: str, error: BaseException) -> None:
         except Exception as second:  # noqa: BLE001  # the first error is the one to raise
             error.add_note(f"While cleaning up: {type(second).__name__}: {second}")
 
-    if hasattr(run, "hooks"):
-        with run.hooks.inside("on_exception"):
-            for listener in run.hooks.listeners("on_exception"):
-                attempt(listener, error)
+    with run.hooks.inside("on_exception"):
+        for listener in run.hooks.listeners("on_exception"):
+            attempt(listener, error)
     tear_down(run, stage, attempt)
     for logger in run.loggers:
         attempt(logger.finalize, "failed")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from leyden.core.optimizers import Closure, LightningOptimizer, parameters_of
+from leyden.core.optimizers import Closure, LightningOptimizer, parameters_of, wrap_optimizer
 from leyden.engine.nonfinite import LossGuard
 from leyden.errors import MisconfigurationException
 from leyden.utils.tree import sample_count
@@ -142,9 +142,8 @@ def manual_step(run: Run) -> Step:
             return {"loss": output.detach()}
         if output is None or isinstance(output, Mapping):
             return output or {}
-        raise MisconfigurationException(
-            f"`training_step` returned {output!r}. Accepted in manual optimization: a tensor, a dict, or None."
-        )
+        accepted = "in manual optimization a tensor, a dict, or None"
+        raise MisconfigurationException(f"`training_step` returned {output!r}. Accepted: {accepted}.")
 
     return step
 
@@ -165,6 +164,13 @@ def prepare_manual(run: Run) -> Callable[[LightningOptimizer, Closure | None], C
         return None
 
     return prepare
+
+
+def use_optimizers(run: Run, optimizers: Iterable[Optimizer]) -> None:
+    """Wrap the user's optimizers for a run: their steps count, call the hooks and obey a gradient scaler."""
+    manual = None if run.module.automatic_optimization else prepare_manual(run)
+    execute = scaled_step(run, at_once=manual is None)
+    run.optimizers = [wrap_optimizer(o, run.module, run.progress, manual, execute) for o in optimizers]
 
 
 def scaled_step(run: Run | Runtime, at_once: bool = True) -> Callable[[Any, Closure | None], Any] | None:
@@ -192,20 +198,16 @@ def loss_of(output: Any, run: Run) -> Tensor | None:
     """The loss in what ``training_step`` returned other than a tensor."""
     if output is None:
         if run.strategy.is_distributed:
-            raise RuntimeError(
-                "`training_step` returned None, which would leave this batch out on one process while the others wait "
-                "for its gradients. Fix: return a loss of zero, for example `self(x).sum() * 0`."
-            )
+            text = "`training_step` returned None on one of several processes, which wait for each other's gradients"
+            raise RuntimeError(f"{text}. Fix: return a loss of zero, for example `self(x).sum() * 0`.")
         run.left_out += 1
         return None
     loss = output.get("loss") if isinstance(output, Mapping) else None
     if isinstance(loss, Tensor):
         return loss
     given = f"a dict with the keys {sorted(map(str, output))}" if isinstance(output, Mapping) else reprlib.repr(output)
-    raise MisconfigurationException(
-        f"`training_step` returned {given}. Accepted: a loss tensor, a dict whose key 'loss' is one, or None to skip "
-        "the batch. Fix: return the loss itself, not loss.item()."
-    )
+    accepted = "a loss tensor (not loss.item()), a dict whose key 'loss' is one, or None to skip the batch"
+    raise MisconfigurationException(f"`training_step` returned {given}. Accepted: {accepted}.")
 
 
 def weight_of(output: Any, batch: Any, size: int | None) -> Any:

@@ -257,6 +257,8 @@ def _flush_logs(translation: Translation, old: str, value: Any) -> None:
     logger = translation.arguments.get("logger")
     if value is None or logger is False:
         translation.drop(old, value)
+    elif logger in (None, True) and any(map(find_spec, ("tensorboard", "tensorboardX"))):
+        translation.drop(old, value, "The default logger, TensorBoard's, writes when it has something to write")
     elif logger in (None, True):
         translation.arguments.pop("logger", None)
         folder = translation.arguments.get("default_root_dir") or "."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from leyden.errors import LightningDeprecationWarning
 from leyden.utils.rank import rank_zero_warn
@@ -14,16 +14,17 @@ __all__ = ["early_stopping_arguments", "model_checkpoint_arguments", "takes_old"
 
 Arguments = dict[str, Any]
 Translate = Callable[[Arguments], list[str]]
+Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
-def takes_old(translate: Translate) -> Callable[[Callable[..., None]], Any]:
+def takes_old(translate: Translate) -> Callable[[Constructor], Constructor]:
     """Let a constructor take old arguments: ``translate`` puts today's in their place, with one warning for all.
 
     Args:
         translate: Changes the keyword arguments, and returns what was old in them, each as ``"old -> today"``.
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: Constructor) -> Constructor:
         @functools.wraps(function)
         def construct(self: Any, *args: Any, **kwargs: Any) -> None:
             if old := translate(kwargs):
@@ -34,7 +35,7 @@ def takes_old(translate: Translate) -> Callable[[Callable[..., None]], Any]:
                 rank_zero_warn(text, 2, LightningDeprecationWarning)
             function(self, *args, **kwargs)
 
-        return construct
+        return cast("Constructor", construct)  # with the signature of today's
 
     return decorate
 

@@ -17,7 +17,8 @@ def _from(module: str, *names: str, **renamed: str) -> Names:
 
 
 _MAIN = _from("leyden", "Callback", "LightningDataModule", "LightningModule", "Trainer", "seed_everything")
-_SEED = _from("leyden.utils.seed", "isolate_rng", "seed_everything") | _from("leyden.legacy.utilities.seed", "reset_seed")
+_RESET = _from("leyden.legacy.utilities.seed", "reset_seed")
+_SEED = _RESET | _from("leyden.utils.seed", "isolate_rng", "seed_everything")
 _RANK = _from(
     "leyden.utils.rank", "rank_zero_deprecation", "rank_zero_info", "rank_zero_only", "rank_zero_warn"
 ) | _from("leyden.legacy.utilities.messages", "rank_prefixed_message", "rank_zero_debug")
@@ -168,7 +169,8 @@ _FABRIC: dict[str, Names] = {
     "fabric.accelerators": _ACCELERATORS | _from(_REGISTRIES, ACCELERATOR_REGISTRY="AcceleratorRegistry"),
     "fabric.accelerators.accelerator": _from("leyden.runtime.accelerators", "Accelerator"),
     "fabric.accelerators.cpu": _from("leyden.runtime.accelerators", "CPUAccelerator"),
-    "fabric.accelerators.cuda": _USABLE | _from("leyden.runtime.accelerators", "CUDAAccelerator")
+    "fabric.accelerators.cuda": _USABLE
+    | _from("leyden.runtime.accelerators", "CUDAAccelerator")
     | _from("torch.cuda", is_cuda_available="is_available", num_cuda_devices="device_count"),
     "fabric.accelerators.mps": _from("leyden.runtime.accelerators", "MPSAccelerator"),
     "fabric.loggers": _FABRIC_CSV | _FABRIC_TENSORBOARD | _from("leyden.core.logger", "Logger"),

@@ -401,6 +401,20 @@ def test_callbacks_of_the_module_may_be_old_too() -> None:
     assert callback.calls == ["end"]
 
 
+def test_a_callback_that_the_module_replaces_is_not_called() -> None:
+    class Old(Callback):
+        on_epoch_end = notes("end")
+
+    given, brought = Old(), Old()
+
+    class Brings(Regression):
+        def configure_callbacks(self) -> Any:
+            return brought
+
+    fit(Brings(), callbacks=[given])
+    assert (given.calls, brought.calls) == ([], ["end"])
+
+
 class Pickled(Regression):
     on_epoch_end = notes("end")
 

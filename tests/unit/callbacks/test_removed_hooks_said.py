@@ -86,6 +86,20 @@ def test_truncated_backpropagation_is_refused() -> None:
         trainer().fit(module, loader())
 
 
+def test_a_number_of_steps_that_the_module_uses_itself_is_its_own() -> None:
+    class Modern(Regression):
+        automatic_optimization = False
+        truncated_bptt_steps = 2
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            self.optimizers().zero_grad()
+            for chunk in batch[0].split(self.truncated_bptt_steps):
+                self.manual_backward(self.layer(chunk).sum())
+            self.optimizers().step()
+
+    assert old_messages(lambda: trainer().fit(Modern(), loader())) == []
+
+
 def test_several_optimizers_are_refused_when_they_are_returned() -> None:
     class Old(Regression):
         def training_step(self, batch: Any, batch_idx: int, optimizer_idx: int = 0) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -143,11 +144,12 @@ def test_no_code_in_a_file_runs_unless_asked_for(fabric, capsys):
     assert capsys.readouterr().out == "ran\n"
 
 
-def test_what_cannot_be_loaded_is_not_saved(fabric):
-    with pytest.raises(CheckpointError, match=r"checkpoint\['path'\] is a pathlib"):
-        fabric.save("all.ckpt", {"path": Path("x")})
-    with pytest.raises(FileNotFoundError, match="all.ckpt"):
+def test_what_only_free_unpickling_loads_is_told(fabric):
+    with pytest.warns(UserWarning, match=r"checkpoint\['value'\] is a fractions.Fraction, which only"):
+        fabric.save("all.ckpt", {"value": Fraction(1, 3)})
+    with pytest.raises(CheckpointError, match="all.ckpt"):
         fabric.load("all.ckpt")
+    assert fabric.load("all.ckpt", weights_only=False) == {"value": Fraction(1, 3)}
 
 
 def test_a_damaged_file_is_refused(fabric, trained):

@@ -87,8 +87,8 @@ def with_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"overfit_pct": 0.01}, {"overfit_batches": 0.01}),
         ({"row_log_interval": 10}, {"log_every_n_steps": 10}),
         ({"add_row_log_interval": 10}, {"log_every_n_steps": 10}),
-        ({"log_save_interval": 7}, {"logger": FLUSHED}),
-        ({"flush_logs_every_n_steps": 7, "logger": True}, {"logger": FLUSHED}),
+        ({"log_save_interval": 7}, {}),
+        ({"flush_logs_every_n_steps": 7, "logger": True}, {"logger": True}),
         ({"flush_logs_every_n_steps": 7, "logger": False}, {"logger": False}),
         ({"gradient_clip": 0.5}, {"gradient_clip_val": 0.5}),
         (
@@ -132,6 +132,12 @@ def test_every_old_argument_is_said_once_and_leaves(name: str) -> None:
     today, messages = translate({name: None})
     assert name not in today
     assert [f"`Trainer({name}=None)` is an old argument" in message for message in messages] == [True]
+
+
+@pytest.mark.parametrize("given", [{"log_save_interval": 7}, {"flush_logs_every_n_steps": 7, "logger": True}])
+def test_without_tensorboard_the_default_logger_is_told(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leyden.legacy.arguments.find_spec", lambda name: None)
+    assert translate(given)[0] == {"logger": FLUSHED}
 
 
 def test_without_tqdm_the_other_bar_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

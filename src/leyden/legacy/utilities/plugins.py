@@ -6,12 +6,7 @@ import importlib
 import os
 from typing import Any
 
-import torch
-
-from leyden.errors import CheckpointError
 from leyden.legacy.utilities.saving import PathLike, get_filesystem
-from leyden.utils.files import atomic_write
-from leyden.utils.rank import rank_zero_warn
 
 
 class TorchCheckpointIO:
@@ -20,22 +15,12 @@ class TorchCheckpointIO:
     def save_checkpoint(self, checkpoint: dict[str, Any], path: PathLike, storage_options: Any = None) -> None:
         """Write ``checkpoint`` to ``path``, whole or not at all.
 
-        A checkpoint of a program that puts objects of its own in it is written too, with a warning: only
-        ``weights_only=False`` loads it.
-
         Raises:
             TypeError: ``storage_options`` are given, which this plugin does not take.
         """
         if storage_options is not None:
             raise TypeError(f"`storage_options` got {storage_options!r}, and {type(self).__name__} takes none.")
-        try:
-            importlib.import_module("leyden.checkpoint.file").save(checkpoint, path)
-        except CheckpointError as error:
-            if isinstance(error.__cause__, OSError):
-                raise
-            with atomic_write(path) as file:
-                torch.save(checkpoint, file)
-            rank_zero_warn(f"{error} It was written all the same, and only `weights_only=False` loads it.", 2)
+        importlib.import_module("leyden.checkpoint.file").save(checkpoint, path)
 
     def load_checkpoint(self, path: PathLike, map_location: Any = None, weights_only: bool | None = None) -> Any:
         """Return the checkpoint at ``path``.

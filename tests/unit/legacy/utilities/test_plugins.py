@@ -27,7 +27,7 @@ def test_it_is_a_checkpoint_plugin_that_reads_writes_and_removes(tmp_path: Path)
 
 def test_objects_of_a_program_are_written_and_loaded_only_freely(tmp_path: Path) -> None:
     plugin, path = TorchCheckpointIO(), tmp_path / "a.ckpt"
-    with pytest.warns(UserWarning, match=r"checkpoint\['loss'\] is a .*MSELoss.*only `weights_only=False` loads it"):
+    with pytest.warns(UserWarning, match=r"checkpoint\['loss'\] is a .*MSELoss.*only `weights_only=False` loads"):
         plugin.save_checkpoint({"loss": nn.MSELoss()}, path)
     assert isinstance(plugin.load_checkpoint(path, weights_only=False)["loss"], nn.MSELoss)
     with pytest.raises(CheckpointError, match="MSELoss"):

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-import leyden.callbacks
-import leyden.loggers
 from leyden.callbacks.defaults import check_callbacks, with_defaults
 from leyden.callbacks.removed_hooks import call_init_hooks, removed_hooks
 from leyden.callbacks.results_table import print_results
@@ -36,7 +34,7 @@ from leyden.engine.session import order_callbacks, session
 from leyden.engine.states import RunningStage, TrainerFn, TrainerState, TrainerStatus
 from leyden.errors import LightningDeprecationWarning, MisconfigurationException, bad_value
 from leyden.legacy.alias import private, publish
-from leyden.legacy.arguments import Build, collect, rename_loaders
+from leyden.legacy.arguments import collect, rename_loaders
 from leyden.legacy.attributes import TRAINER as OLD_NAMES
 from leyden.loggers.defaults import default_loggers
 from leyden.profilers.defaults import profiler_of
@@ -68,13 +66,11 @@ class Trainer(TrainerProperties):
     @takes(TrainerArguments)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args:
-            raise TypeError(
-                f"Trainer() takes keyword arguments only, but got {args!r}. Fix: Trainer(accelerator='cpu', max_epochs=3)."
-            )
+            raise TypeError(f"Trainer() takes keyword arguments only, but got {args!r}. Fix: Trainer(max_epochs=3).")
         old = collect(kwargs)
         for message in old.messages:
             warnings.warn(message, LightningDeprecationWarning, stacklevel=2)
-        given = {name: built(value) for name, value in old.arguments.items()}
+        given = old.built()
         self._resume_first_fit: PathLike = given.pop("ckpt_path", None)
         self._arguments, wrong = TrainerArguments.checked(given)
         self._runtime, impossible = resolve_runtime(self._arguments)
@@ -257,10 +253,7 @@ class Trainer(TrainerProperties):
         """Build the run of an entry point from what it was given, check it, and find the checkpoint to load."""
         fitting, last = fn is TrainerFn.FITTING, self._run
         stage = RunningStage.TRAINING if fitting else RunningStage(fn.value)
-        known = inspect.signature(getattr(Trainer, fn.value)).parameters
-        loaders, messages = rename_loaders(fn.value, loaders, old, known)
-        for message in messages:
-            warnings.warn(message, LightningDeprecationWarning, stacklevel=3)
+        loaders = rename_loaders(fn.value, loaders, old, inspect.signature(getattr(Trainer, fn.value)).parameters)
         if datamodule is None and isinstance(loaders[first := next(iter(loaders))], LightningDataModule):
             datamodule, loaders[first] = loaders[first], None
         passed = any(loader is not None for loader in loaders.values())
@@ -274,28 +267,14 @@ class Trainer(TrainerProperties):
         module = self._checked_module(fn, model)
         self._check_idle(fn, module)
         if passed and datamodule is not None:
-            raise MisconfigurationException(
-                f"`Trainer.{fn}` got both loaders and a data module. Fix: pass one of them."
-            )
+            raise MisconfigurationException(f"`Trainer.{fn}` got loaders and a data module. Fix: pass one of them.")
         if not isinstance(datamodule, LightningDataModule | None):
             raise TypeError(bad_value("datamodule", datamodule, "a LightningDataModule instance"))
         prefixes = ("train", "val") if fitting else (stage.dataloader_prefix,)
         self.state.fn = fn
         self._metrics.clear()
-        run = self._run = Run(
-            trainer=self,
-            fn=fn,
-            arguments=self._arguments,
-            runtime=self._runtime,
-            module=module,
-            datamodule=datamodule,
-            callbacks=self.callbacks,
-            loggers=self.loggers,
-            state=self.state,
-            progress=self._progress,
-            metrics=self._metrics,
-            sources=Sources(dict(zip(prefixes, loaders.values(), strict=True))),
-        )
+        sources = Sources(dict(zip(prefixes, loaders.values(), strict=True)))
+        run = self._run = Run(self, fn, module, datamodule, sources)
         if last is not None and last.module is module:  # what another stage has made stays to be seen
             run.optimizers, run.schedulers = last.optimizers, last.schedulers
             run.train = None if fitting else last.train
@@ -310,10 +289,8 @@ class Trainer(TrainerProperties):
     def _check_idle(self, fn: TrainerFn, module: LightningModule) -> None:
         """Refuse a run inside a run."""
         if self.state.status is TrainerStatus.RUNNING or module.__dict__.get("_results") is not None:
-            raise RuntimeError(
-                f"`Trainer.{fn}` was called while a Trainer runs (in a hook, say). Fix: another Trainer and a copy of the "
-                "module (copy.deepcopy), or call it when the run is over."
-            )
+            fix = "another Trainer and a copy of the module (copy.deepcopy), or call it when the run is over"
+            raise RuntimeError(f"`Trainer.{fn}` was called while a Trainer runs (in a hook, say). Fix: {fix}.")
 
     def _checked_module(self, fn: TrainerFn, model: AnyModule | None) -> LightningModule:
         """The module; for the same plain module the same wrapper, so that a second call goes on with it."""
@@ -335,18 +312,6 @@ Trainer.__doc__ = (Trainer.__doc__ or "").replace("        {arguments}", describ
 publish(__name__)
 for _name, _old in OLD_NAMES.items():
     setattr(Trainer, _name, _old)
-
-
-def built(value: Any) -> Any:
-    """An argument, with the callbacks and loggers built that old arguments stand for."""
-    if isinstance(value, list):
-        return [built(item) for item in value]
-    if not isinstance(value, Build):
-        return value
-    for package in (leyden.callbacks, leyden.loggers):
-        if value.name in package.__all__:
-            return getattr(package, value.name)(**value.arguments)
-    raise MisconfigurationException(f"`{value}` is needed for an old argument, and does not exist yet.")
 
 
 def resolve_runtime(arguments: TrainerArguments) -> tuple[Any, list[Exception]]:

@@ -82,7 +82,7 @@ def limit_predict_batches_as_a_list():
     trainer(limit_predict_batches=[1])
 
 
-@mistake(MisconfigurationException, "`limit_train_batches=0.01` of 4 batches", "limit_train_batches=1")
+@mistake(MisconfigurationException, "`limit_train_batches` got 0.01", "a batch of 4", "limit_train_batches=1")
 def limit_that_gives_no_batch():
     fit(limit_train_batches=0.01)
 

@@ -50,9 +50,8 @@ class Callback:
 
     def log(self, name: str, value: Any, **arguments: Any) -> None:
         """Log a value as ``pl_module.log`` does, with the defaults of the hook that runs now."""
-        raise RuntimeError(
-            f"`{type(self).__name__}.log({name!r}, ...)` was called outside a run. Call it in a hook while a Trainer runs."
-        )
+        call = f"{type(self).__name__}.log({name!r}, ...)"
+        raise RuntimeError(f"`{call}` was called outside a run. Fix: call it in a hook while a Trainer runs.")
 
     def log_dict(self, dictionary: Mapping[str, Any], **arguments: Any) -> None:
         """Log several values; see :meth:`log`."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import csv
 import inspect
-from ast import literal_eval
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from importlib import import_module
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +20,7 @@ from leyden.errors import bad_value, nearest
 from leyden.utils.rank import rank_zero_deprecation, rank_zero_warn
 
 T = TypeVar("T", bound="HyperparametersMixin")
+PICKLED = "__leyden_pickled__"
 CONFIGURED: ContextVar[tuple[type | None, dict[str, Any]]] = ContextVar("CONFIGURED", default=(None, {}))
 """The class that a configuration is building, and its arguments there: stored instead of the objects made from them."""
 
@@ -149,22 +148,30 @@ def clean_hparams(hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Return hyper-parameters as a checkpoint can hold them: plain types and tensors only.
 
     Paths, enums, Namespaces, time spans, arrays, dataclass instances, sets and the names of classes and functions
-    become tagged dicts, which :func:`restore_hparams` reads; numpy scalars become Python numbers. What has no such
-    form (a lambda, a module) is left out, with one warning that names it.
+    become tagged dicts, which :func:`restore_hparams` reads; numpy scalars become Python numbers. Other objects (a loss,
+    a tokenizer) are held pickled: every read takes the file, and only one with ``weights_only=False`` gives them back.
+    What cannot be pickled (a lambda) is left out. A warning names both.
 
     Example:
         >>> clean_hparams({"lr": 0.1, "root": Path("data")})
         {'lr': 0.1, 'root': {'__leyden__': 'path', 'value': 'data'}}
     """
-    cleaned, dropped = {}, []
+    cleaned: dict[str, Any] = {}
+    objects, dropped = [], []
     for key, value in hparams.items():
         try:
             cleaned[str(key)] = encode(value)
         except (TypeError, RecursionError) as error:
-            dropped.append(f"`{key}` ({error})")
+            try:
+                cleaned[str(key)] = {PICKLED: pickle.dumps(value)}
+                objects.append(f"`{key}` ({error})")
+            except Exception:  # noqa: BLE001  # from any object's own pickling code
+                dropped.append(f"`{key}` ({error})")
+    fix = "Name them in save_hyperparameters(ignore=...) and pass them to load_from_checkpoint."
+    if objects:
+        rank_zero_warn(f"Only `weights_only=False` loads the hyper-parameters {', '.join(objects)}. {fix}", 2)
     if dropped:
-        text = f"A checkpoint cannot hold the hyper-parameters {', '.join(dropped)}: they are left out. Name them in "
-        rank_zero_warn(f"{text}save_hyperparameters(ignore=...) and pass them to load_from_checkpoint.", 2)
+        rank_zero_warn(f"A checkpoint cannot hold the hyper-parameters {', '.join(dropped)}: left out. {fix}", 2)
     return cleaned
 
 
@@ -180,7 +187,13 @@ def restore_hparams(saved: Mapping[str, Any]) -> AttributeDict:
         "activation": <class 'torch.nn.modules.activation.ReLU'>
         "betas":      (0.9, 0.99)
     """
-    return AttributeDict({str(key): decode(value) for key, value in saved.items()})
+    read = {str(key): decode(value) for key, value in saved.items()}
+    return AttributeDict({key: value for key, value in read.items() if not is_pickled(value)})
+
+
+def is_pickled(value: Any) -> bool:
+    """Whether a saved hyper-parameter is an object that only a free read gives back."""
+    return isinstance(value, dict) and PICKLED in value
 
 
 def load_from_checkpoint(
@@ -221,7 +234,12 @@ def read_checkpoint(path: Any, map_location: Any, weights_only: bool | None) -> 
     """Read a checkpoint; without ``map_location``, tensors of devices that are not here go to the CPU."""
     from leyden.checkpoint import file, schema
 
-    return schema.check(file.load(path, map_location or _device_here, weights_only), str(path))
+    checkpoint = schema.check(file.load(path, map_location or _device_here, weights_only), str(path))
+    for name in ("hyper_parameters", "datamodule_hyper_parameters") if weights_only is False else ():
+        saved = checkpoint.get(name) or {}
+        for key in [key for key, value in saved.items() if is_pickled(value)]:
+            saved[key] = pickle.loads(saved[key][PICKLED])  # noqa: S301  # the call says that the file is trusted
+    return checkpoint
 
 
 def _device_here(storage: Any, location: str) -> Any:
@@ -238,7 +256,10 @@ def build_from_checkpoint(cls: type[T], checkpoint: Mapping[str, Any], hparams_f
     """
     name, container = cls.__qualname__, checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_NAME)
     stored = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY) or {}
-    saved = restore_hparams(stored) if hparams_file is None else _read_hparams(Path(hparams_file))
+    if hparams_file is None:
+        saved: dict[str, Any] = restore_hparams(stored)
+    else:
+        saved = import_module("leyden.legacy.utilities.saving").read_hparams(hparams_file)
     parameters = inspect.signature(cls).parameters.values()
     named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     own_init = cls.__init__.__module__.partition(".")[0] not in ("leyden", "torch")
@@ -253,31 +274,11 @@ def build_from_checkpoint(cls: type[T], checkpoint: Mapping[str, Any], hparams_f
             rank_zero_warn(f"`{name}.__init__` takes no `{key}`: left out.{nearest(key, named)}", 3)
         given = {key: value for key, value in given.items() if key in named}
     if missing := [key for key, p in named.items() if p.default is p.empty and key not in given]:
-        raise TypeError(
-            f"`{name}.__init__` needs {missing}, which the checkpoint does not hold (it holds {list(saved)}). Fix: "
-            f"{name}.load_from_checkpoint(path, {missing[0]}=...), or save_hyperparameters() in __init__ before training."
-        )
+        text = f"`{name}.__init__` needs {missing}, which the checkpoint does not hold (it holds {list(saved)})"
+        fix = f"{name}.load_from_checkpoint(path, {missing[0]}=...), or save_hyperparameters() in __init__ before training"
+        if is_pickled(stored.get(missing[0])):
+            fix = (
+                f"pass {missing[0]}=..., or weights_only=False if you trust the file: the object in it can run any code"
+            )
+        raise TypeError(f"{text}. Fix: {fix}.")
     return cls(**given)
-
-
-def _read_hparams(path: Path) -> dict[str, Any]:
-    """Read a ``.csv`` file with the columns key and value, or a ``.yaml`` file."""
-    if path.suffix == ".csv":
-        with path.open(newline="") as file:
-            return {row["key"]: _literal(row["value"]) for row in csv.DictReader(file)}
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Plain data only, and tuples as YAML writers for Python mark them."""
-
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", yaml.FullLoader.construct_python_tuple)  # type: ignore[type-var]
-    try:
-        return dict(yaml.load(path.read_text(), Loader) or {})  # noqa: S506  # Loader is a SafeLoader
-    except (yaml.YAMLError, TypeError, ValueError) as error:
-        raise ValueError(f"`hparams_file` {str(path)!r} is no mapping of names to plain values: {error}") from error
-
-
-def _literal(text: str) -> Any:
-    with suppress(ValueError, SyntaxError):
-        return literal_eval(text)
-    return text

@@ -21,10 +21,8 @@ def explain(loss: Tensor, module: nn.Module) -> LossError | None:
     """
     name = type(module).__name__
     if loss.numel() != 1:
-        shape = f"shape {tuple(loss.shape)}"
-        return LossError(
-            f"`training_step` gave a loss of {shape}, and a loss is a single number. Fix: return loss.mean()."
-        )
+        text = f"`training_step` gave a loss of shape {tuple(loss.shape)}, and a loss is a single number"
+        return LossError(f"{text}. Fix: return loss.mean().")
     if loss.requires_grad:
         return None
     if not any(parameter.requires_grad for parameter in module.parameters()):

@@ -91,10 +91,8 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
             RuntimeError: No Trainer has run it yet.
         """
         if self._trainer is None:
-            raise RuntimeError(
-                f"{type(self).__qualname__} is not attached to a `Trainer`. Use `self.trainer` in hooks and steps, "
-                "while `trainer.fit(model)` or another entry point runs."
-            )
+            fix = "use `self.trainer` in hooks and steps, while `trainer.fit(model)` or another entry point runs"
+            raise RuntimeError(f"{type(self).__qualname__} is not attached to a `Trainer`. Fix: {fix}.")
         return self._trainer
 
     @trainer.setter
@@ -234,10 +232,8 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute the gradients in manual optimization, with the backward hooks and the precision's scaling."""
         if self.automatic_optimization and self.fabric is None:
-            raise MisconfigurationException(
-                "`manual_backward()` needs manual optimization. Fix: set `self.automatic_optimization = False` in "
-                "`__init__`, or return the loss from `training_step` instead."
-            )
+            fix = "set `self.automatic_optimization = False` in `__init__`, or return the loss from `training_step`"
+            raise MisconfigurationException(f"`manual_backward()` needs manual optimization. Fix: {fix}.")
         self.trainer._run_now.manual_backward(loss, *args, **kwargs)
 
     def optimizer_step(
@@ -291,9 +287,8 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         if algorithm not in CLIPPERS:
             raise MisconfigurationException(bad_value("gradient_clip_algorithm", algorithm, "'norm' or 'value'"))
         if value and value > 0:
-            self.trainer.precision_plugin.unscale_gradients(
-                optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
-            )
+            bare = optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
+            self.trainer.precision_plugin.unscale_gradients(bare)
             CLIPPERS[algorithm](parameters_of(optimizer), value)
 
     def toggle_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> None:

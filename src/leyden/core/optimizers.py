@@ -175,10 +175,8 @@ def parse_optimizers(returned: Any) -> tuple[list[Optimizer], list[LRSchedulerCo
     """
     items = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     if returned is None or not items:
-        rank_zero_warn(
-            "`configure_optimizers` returned no optimizer: this fit changes no weights. "
-            "Fix: return one, for example torch.optim.Adam(self.parameters(), lr=1e-3).",
-        )
+        fix = "return one, for example torch.optim.Adam(self.parameters(), lr=1e-3)"
+        rank_zero_warn(f"`configure_optimizers` returned no optimizer: this fit changes no weights. Fix: {fix}.")
         return [NoOptimizer()], []
     optimizers, schedulers = items, []
     if all(isinstance(item, Mapping) for item in items):
@@ -195,10 +193,9 @@ def parse_optimizers(returned: Any) -> tuple[list[Optimizer], list[LRSchedulerCo
     for config in schedulers:
         owner = getattr(config.scheduler, "optimizer", None)
         if owner is not None and all(owner is not optimizer for optimizer in optimizers):
-            raise MisconfigurationException(
-                f"`configure_optimizers()` returned the scheduler {type(config.scheduler).__name__} of an optimizer "
-                "that it did not return. Fix: return that optimizer too, or build the scheduler on a returned one."
-            )
+            text = f"`configure_optimizers()` returned the scheduler {type(config.scheduler).__name__} of an optimizer"
+            fix = "return that optimizer too, or build the scheduler on a returned one"
+            raise MisconfigurationException(f"{text} that it did not return. Fix: {fix}.")
     return optimizers, schedulers
 
 
@@ -206,10 +203,9 @@ def _check_keys(what: str, given: Mapping[str, Any], needed: str, *others: str) 
     known = [needed, *others]
     if needed not in given:
         hint = next(filter(None, (nearest(str(key), [needed]) for key in given)), "")
-        raise MisconfigurationException(
-            f"{what} has no key {needed!r}: it has {sorted(map(str, given))}.{hint} Known: {known}. "
-            "Fix: {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler}}."
-        )
+        text = f"{what} has no key {needed!r}: it has {sorted(map(str, given))}.{hint} Known: {known}."
+        fix = "{'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler}}"
+        raise MisconfigurationException(f"{text} Fix: {fix}.")
     if unknown := sorted(set(given) - set(known)):
         rank_zero_warn(f"{what} has unknown keys {unknown}, which have no meaning. Known: {known}.")
 
@@ -242,16 +238,12 @@ def _check_scheduler(config: LRSchedulerConfig) -> None:
     if not isinstance(config.frequency, int) or config.frequency < 1:
         raise MisconfigurationException(bad_value("frequency", config.frequency, "an int >= 1"))
     if config.reduce_on_plateau and config.monitor is None:
-        raise MisconfigurationException(
-            f"{type(config.scheduler).__name__} steps on a metric, and the `lr_scheduler` dict names none. "
-            "Fix: {'optimizer': o, 'lr_scheduler': {'scheduler': s, 'monitor': 'val_loss'}}."
-        )
+        text = f"{type(config.scheduler).__name__} steps on a metric, and the `lr_scheduler` dict names none"
+        fix = "{'optimizer': o, 'lr_scheduler': {'scheduler': s, 'monitor': 'val_loss'}}"
+        raise MisconfigurationException(f"{text}. Fix: {fix}.")
     if isinstance(config.scheduler, OneCycleLR) and config.interval == "epoch":
-        rank_zero_warn(
-            "OneCycleLR plans a number of steps but steps once per epoch here, so the rate will hardly move. "
-            "Fix: {'scheduler': scheduler, 'interval': 'step'}.",
-            category=PossibleUserWarning,
-        )
+        text = "OneCycleLR plans a number of steps but steps once per epoch here, so the rate will hardly move"
+        rank_zero_warn(f"{text}. Fix: {{'scheduler': scheduler, 'interval': 'step'}}.", category=PossibleUserWarning)
 
 
 def parameters_of(optimizer: Optimizer | LightningOptimizer) -> list[torch.nn.Parameter]:

@@ -46,9 +46,8 @@ class AttributeDict(dict[str, Any]):
     def __getattr__(self, name: str) -> Any:
         if name in self:
             return self[name]
-        raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r}.{nearest(name, map(str, self))}"
-        )
+        close = nearest(name, map(str, self))
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}.{close}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value

@@ -90,10 +90,9 @@ def make_step(module: LightningModule, key: str) -> Callable[[Any, int], Tensor]
     def step(batch: Any, batch_idx: int) -> Tensor:
         if not is_pair(batch):
             size = f" of {len(batch)}" if isinstance(batch, (list, tuple, dict)) else ""
-            raise MisconfigurationException(
-                f"{name_of(module)} has no `training_step`, and its batch is not a pair (input, target) but a "
-                f"{type(batch).__name__}{size}. Fix: a data set of such pairs, or define `training_step`."
-            )
+            text = f"{name_of(module)} has no `training_step`, and its batch is not a pair (input, target) but a"
+            fix = "a data set of such pairs, or define `training_step`"
+            raise MisconfigurationException(f"{text} {type(batch).__name__}{size}. Fix: {fix}.")
         prediction = module(batch[0])
         chosen = loss_fn or infer_loss(prediction, batch[1])
         if key == "train_loss" and batch_idx == 0:  # the optimizer is known here, and the loss
@@ -129,10 +128,10 @@ def infer_loss(prediction: Any, target: Any) -> Loss:
         if whole and prediction.dim() > 1 and target.shape == shape[:1] + shape[2:]:  # without that of the classes
             return functional.cross_entropy
     given = [f"{tuple(x.shape)} {x.dtype}" if isinstance(x, Tensor) else type(x).__name__ for x in (prediction, target)]
-    raise MisconfigurationException(
-        f"No loss follows from a prediction {given[0]} and a target {given[1]}. Accepted: integer classes, or floats of "
-        "the prediction's shape. Fix: leyden.Supervised(model, loss=...), or define `training_step`."
-    )
+    text = f"No loss follows from a prediction {given[0]} and a target {given[1]}"
+    accepted = "integer classes, or floats of the prediction's shape"
+    fix = "leyden.Supervised(model, loss=...), or define `training_step`"
+    raise MisconfigurationException(f"{text}. Accepted: {accepted}. Fix: {fix}.")
 
 
 def learning_rate(module: nn.Module) -> float:
@@ -148,8 +147,7 @@ def default_optimizer(module: LightningModule) -> Optimizer:
     """Adam, with the rate that the module or its hyper-parameters name, else 1e-3; fused where that is possible."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     if not parameters:
-        raise MisconfigurationException(
-            f"{name_of(module)} has no parameter that needs a gradient. Fix: unfreeze some with `requires_grad_(True)`."
-        )
+        fix = "unfreeze some with `requires_grad_(True)`"
+        raise MisconfigurationException(f"{name_of(module)} has no parameter that needs a gradient. Fix: {fix}.")
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda", "mps") for p in parameters)
     return Adam(parameters, lr=learning_rate(module), fused=fused)

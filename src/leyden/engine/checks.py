@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from leyden.engine.run import Run
 
 NEEDED_BY_FIT = {
-    "training_step": "`def training_step(self, batch, batch_idx)` that returns the loss",
+    "training_step": "`def training_step(self, batch, batch_idx)` (a `validation_step` alone does not train)",
     "configure_optimizers": "`def configure_optimizers(self)`, with `return torch.optim.Adam(self.parameters(), lr=1e-3)`",
 }
 WITHOUT_EFFECT_IN_MANUAL = {

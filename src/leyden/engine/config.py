@@ -220,16 +220,13 @@ class TrainerArguments:
     def _contradictions(self) -> Iterator[Exception]:
         """What is wrong about arguments that are right each by itself; turn off what barebones excludes."""
         if self.check_val_every_n_epoch is None and isinstance(self.val_check_interval, float):
-            yield MisconfigurationException(
-                f"`val_check_interval={self.val_check_interval}` is a fraction of an epoch, but with "
-                "`check_val_every_n_epoch=None` batches are counted across epochs. Fix: val_check_interval=<int>."
-            )
+            text = f"`val_check_interval={self.val_check_interval}` is a fraction of an epoch, but batches are counted"
+            fix = "val_check_interval=<int>"
+            yield MisconfigurationException(f"{text} across epochs by `check_val_every_n_epoch=None`. Fix: {fix}.")
         for name, off in _BAREBONES.items() if self.barebones else ():
             if value := getattr(self, name):
-                yield ValueError(
-                    f"`Trainer(barebones=True, {name}={value!r})`: barebones turns {name} off. "
-                    f"Fix: leave {name} out, or barebones."
-                )
+                text = f"`Trainer(barebones=True, {name}={value!r})`: barebones turns {name} off"
+                yield ValueError(f"{text}. Fix: leave {name} out, or barebones.")
             setattr(self, name, off)
 
     def complete(self, timed: bool) -> None:
@@ -242,10 +239,8 @@ class TrainerArguments:
             unlimited = self.max_steps == -1 and not timed
             self.max_epochs = 1000 if unlimited else -1
             if unlimited and not self.barebones:
-                rank_zero_warn(
-                    "`max_epochs` was not set: training stops after 1000 epochs. Fix: max_epochs=<int>, or -1.",
-                    category=PossibleUserWarning,
-                )
+                text = "`max_epochs` was not set: training stops after 1000 epochs. Fix: max_epochs=<int>, or -1."
+                rank_zero_warn(text, category=PossibleUserWarning)
         if self.min_epochs is None:
             self.min_epochs = 1 if self.min_steps else 0
         if self.gradient_clip_algorithm is not None:

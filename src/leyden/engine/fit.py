@@ -319,7 +319,7 @@ def warn_about_modes(run: Run) -> None:
     """Say so if parts of the module are in evaluation mode when training begins."""
     if count := sum(not module.training for module in run.module.modules()):
         text = f"{count} module(s) are in evaluation mode when training begins and stay so (frozen BatchNorm, say)"
-        rank_zero_warn(f"{text}. Fix, if not meant: `model.train()` before `trainer.fit`.", category=PossibleUserWarning)
+        rank_zero_warn(f"{text}. Fix, if not meant: `model.train()` before it.", category=PossibleUserWarning)
 
 
 def warn_if_idle(run: Run) -> None:
@@ -327,7 +327,7 @@ def warn_if_idle(run: Run) -> None:
     idle = ""
     if not run.module.automatic_optimization and not run.progress.global_step:
         fix = "`opt = self.optimizers()`, `opt.zero_grad()`, `self.manual_backward(loss)`, `opt.step()` in `training_step`"
-        idle = f"Manual optimization has not stepped once in the first epoch: no weight has changed. Fix: {fix}."
+        idle = f"In manual optimization nothing has stepped in the first epoch: no weight has changed. Fix: {fix}."
     elif run.left_out == run.progress.batch:
         idle = "`training_step` returned None for every batch of the first epoch: nothing was trained. Fix: return the loss."
     if idle and run.progress.batch:

@@ -64,9 +64,10 @@ def decide_assumed_monitors(run: Run) -> None:
         if not config.assumed_monitor:
             continue
         if config.monitor not in (run.sanity_keys or ()):
-            text = f"{type(config.scheduler).__name__} steps on a metric; no `monitor` was named, no 'val_loss' logged"
+            text = f"{type(config.scheduler).__name__} steps on a metric and no `monitor` was named"
+            available = f"'val_loss', which would be taken, was not logged. Available: {sorted(run.sanity_keys or ())}"
             fix = "return {'optimizer': o, 'lr_scheduler': {'scheduler': s, 'monitor': 'your_metric'}}"
-            raise MisconfigurationException(f"{text}. Available: {sorted(run.sanity_keys or ())}. Fix: {fix}.")
+            raise MisconfigurationException(f"{text}; {available}. Fix: {fix}.")
         config.assumed_monitor = False
         run.trainer.print(f"{type(config.scheduler).__name__} has no `monitor`: it follows 'val_loss'.")
 

@@ -99,7 +99,7 @@ class Results:
         torchmetrics = sys.modules.get("torchmetrics")
         if torchmetrics is not None and isinstance(value, torchmetrics.Metric):
             if given.metric_attribute is None and not any(child is value for child in self.module.modules()):
-                text = f"the metric is no attribute of {type(self.module).__name__}, and would be neither moved nor reset"
+                text = f"the metric is not an attribute of {type(self.module).__name__}: neither moved nor reset"
                 fix = "assign it in `__init__` (self.accuracy = ...)"
                 raise MisconfigurationException(f"`self.log({name!r}, metric)`: {text}. Fix: {fix}.")
             return self._add(key, MetricSlot(key, given))

@@ -127,10 +127,8 @@ def from_iterator(step: Callable[..., Any]) -> Callable[..., Any]:
 
     def one_batch(batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Iterator[tuple[Any, int, int]]:
         yield batch, batch_idx, dataloader_idx
-        raise MisconfigurationException(
-            "A step took a second batch from `dataloader_iter`. Fix: one `batch, batch_idx, dataloader_idx = "
-            "next(dataloader_iter)` per step; for several batches per update, Trainer(accumulate_grad_batches=n)."
-        )
+        fix = "one `next(dataloader_iter)` per step; for several batches per update Trainer(accumulate_grad_batches=n)"
+        raise MisconfigurationException(f"A step took a second batch from `dataloader_iter`. Fix: {fix}.")
 
     return lambda *given: step(one_batch(*given))
 
@@ -153,16 +151,16 @@ class Run:
 
     trainer: Trainer
     fn: TrainerFn
-    arguments: TrainerArguments
-    runtime: Runtime
     module: LightningModule
     datamodule: LightningDataModule | None
-    callbacks: list[Callback]
-    loggers: list[Logger]
-    state: TrainerState
-    progress: Progress
-    metrics: Metrics
     sources: Sources
+    arguments: TrainerArguments = field(init=False)
+    runtime: Runtime = field(init=False)
+    callbacks: list[Callback] = field(init=False)
+    loggers: list[Logger] = field(init=False)
+    state: TrainerState = field(init=False)
+    progress: Progress = field(init=False)
+    metrics: Metrics = field(init=False)
     should_stop: bool = False
     optimizers: list[LightningOptimizer] = field(default_factory=list)
     schedulers: list[LRSchedulerConfig] = field(default_factory=list)
@@ -201,10 +199,15 @@ class Run:
     """What the first validation logged; None before it."""
 
     def __post_init__(self) -> None:
+        trainer = self.trainer  # it keeps these from run to run
+        self.arguments, self.runtime, self.state = trainer._arguments, trainer._runtime, trainer.state
+        self.callbacks, self.loggers = trainer.callbacks, trainer.loggers
+        self.progress, self.metrics = trainer._progress, trainer._metrics
         self.strategy, self.precision = self.runtime.strategy, self.runtime.precision
         profiler: Any = self.arguments.profiler
         profiler = None if type(profiler) is PassThroughProfiler else profiler
         self.hooks = Hooks(self.trainer, self.callbacks, self.module, self.datamodule, profiler)
+        self.results, self.train_results = self.new_results(), self.new_results()
 
     def bind_hooks(self) -> None:
         """Collect who overrides which hook; done per stage and per epoch."""
@@ -254,14 +257,11 @@ class Run:
         def method(name: str) -> Callable[..., Any] | None:
             found = [(label(o), m) for o in owners if (m := overridden(o, name, DataHooks)) is not None]
             if len(found) > 1:
-                rank_zero_warn(
-                    f"Data module and module both define `{name}`. The data module's is used: delete the other."
-                )
+                rank_zero_warn(f"Data module and module both define `{name}`. The data module's is used: delete one.")
             return next((self.hooks.measured(f"{owner}.{name}", m) for owner, m in found), None)
 
-        before, move, after = map(
-            method, ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-        )
+        before, move = method("on_before_batch_transfer"), method("transfer_batch_to_device")
+        after = method("on_after_batch_transfer")
         device, convert = self.strategy.root_device, self.precision.convert_input
         if move is None and device.type != "cpu":
             move = self.hooks.method("transfer_batch_to_device")

@@ -231,8 +231,9 @@ def log_hyperparameters(run: Run) -> None:
             continue
         for key, value in owner.hparams_initial.items():
             if key in merged and repr(merged[key]) != repr(value):  # arrays cannot be compared otherwise
-                text = f"Module and data module both have a hyper-parameter {key!r}: {merged[key]!r} and {value!r}"
-                raise RuntimeError(f"{text}. Fix: rename one, or save_hyperparameters(ignore=[{key!r}]).")
+                text = f"Module and data module both have a hyper-parameter {key!r}, with the values"
+                fix = f"rename one, or save_hyperparameters(ignore=[{key!r}])"
+                raise RuntimeError(f"{text} {merged[key]!r} and {value!r}. Fix: {fix}.")
             merged[key] = value
     for logger in run.loggers:
         if merged:

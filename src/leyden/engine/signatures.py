@@ -25,10 +25,7 @@ PLAIN_WORDS = {"backward", "state_dict", "load_state_dict"}
 
 def owners_of_hooks(run: Run) -> Iterator[tuple[Any, type, list[Hook]]]:
     """The module, the data module and the callbacks, each with its base class and the hooks it may define."""
-    owners: list[tuple[Any, type, str]] = [
-        (run.module, LightningModule, "m"),
-        (run.datamodule, LightningDataModule, "d"),
-    ]
+    owners: list[Any] = [(run.module, LightningModule, "m"), (run.datamodule, LightningDataModule, "d")]
     owners += [(callback, Callback, "c") for callback in run.callbacks]
     for owner, base, letter in owners:
         yield owner, base, [hook for hook in HOOKS.values() if letter in hook.owners]
@@ -56,10 +53,9 @@ def misspelt(owner: Any, base: type, names: list[str]) -> Iterator[Exception]:
                 continue
             hook = next((h for h in names if one_edit_apart(name, h) and overridden(owner, h, base) is None), None)
             if hook is not None:
-                yield MisconfigurationException(
-                    f"`{kind.__name__}.{name}` is never called: the hook's name is `{hook}`. Fix: rename it `{hook}`; "
-                    "a method of your own needs a name less like a hook's."
-                )
+                fix = f"rename it `{hook}`; a method of your own needs a name less like a hook's"
+                text = f"`{kind.__name__}.{name}` is never called: the hook's name is `{hook}`. Fix: {fix}."
+                yield MisconfigurationException(text)
 
 
 def one_edit_apart(name: str, other: str) -> bool:
@@ -89,10 +85,9 @@ def uncallable(owner: Any, base: type, name: str) -> Iterator[Exception]:
         line, most = "dataloader_iter", 1
     if positional < least or len(required) > most or keywords:
         given = ", ".join(["self", *map(str, parameters)])
-        yield MisconfigurationException(
-            f"`{type(owner).__name__}.{name}({given})` cannot be called: it gets ({line}). "
-            f"Fix: `def {name}({', '.join(filter(None, ['self', line]))})`."
-        )
+        fix = f"`def {name}({', '.join(filter(None, ['self', line]))})`"
+        text = f"`{type(owner).__name__}.{name}({given})` cannot be called: it gets ({line}). Fix: {fix}."
+        yield MisconfigurationException(text)
 
 
 def parameters_of(method: Any) -> list[Parameter]:

@@ -162,27 +162,22 @@ def complete(hook: str, name: str, given: LogArguments) -> LogArguments:
     """Fill in what the hook and the defaults decide; say what is not possible."""
     rule = HOOKS[hook].log if hook in HOOKS else None
     if rule is None:
-        raise MisconfigurationException(
-            f"`self.log({name!r}, ...)` is not possible in `{hook or 'this place'}`. Fix: log in a step, in "
-            "`on_train_epoch_end`, `on_validation_epoch_end`, or in a hook of a batch."
-        )
+        fix = "log in a step, in `on_train_epoch_end`, `on_validation_epoch_end`, or in a hook of a batch"
+        text = f"`self.log({name!r}, ...)` is not possible in `{hook or 'this place'}`"
+        raise MisconfigurationException(f"{text}. Fix: {fix}.")
     on_step = rule.on_step if given.on_step is None else bool(given.on_step)
     on_epoch = rule.on_epoch if given.on_epoch is None else bool(given.on_epoch)
     if on_step and not rule.step_allowed:
-        raise MisconfigurationException(
-            f"`self.log({name!r}, on_step=True)` is not possible in `{hook}`: it runs once per epoch. "
-            "Fix: leave `on_step` out."
-        )
+        text = f"`self.log({name!r}, on_step=True)` is not possible in `{hook}`, which runs once per epoch"
+        raise MisconfigurationException(f"{text}. Fix: leave `on_step` out.")
     if not on_step and not on_epoch:
-        raise MisconfigurationException(
-            f"`self.log({name!r}, on_step=False, on_epoch=False)` would log nothing. Fix: set one of them to True."
-        )
+        text = f"`self.log({name!r}, on_step=False, on_epoch=False)` would log nothing"
+        raise MisconfigurationException(f"{text}. Fix: set one of them to True.")
     reduction = str(getattr(given.reduce_fx, "__name__", given.reduce_fx))
     reduction = "mean" if reduction == "avg" else reduction
     if reduction not in REDUCTIONS:
-        accepted = "'mean', 'sum', 'min', 'max' or torch's function of that name"
-        message = bad_value("reduce_fx", given.reduce_fx, accepted) + nearest(reduction, REDUCTIONS)
-        raise MisconfigurationException(message)
+        text = bad_value("reduce_fx", given.reduce_fx, "'mean', 'sum', 'min', 'max' or torch's function of that name")
+        raise MisconfigurationException(text + nearest(reduction, REDUCTIONS))
     given = given._replace(sync_dist=False, sync_dist_group=None)  # epoch values always are those of all processes
     return given._replace(logger=given.logger is not False, on_step=on_step, on_epoch=on_epoch, reduce_fx=reduction)
 
@@ -198,7 +193,5 @@ def check_value(name: str, value: Any) -> None:
     else:
         given = f"{value!r} ({type(value).__name__})"
         fix = "`self.log_dict(...)`" if isinstance(value, Mapping) else "pass a number"
-    raise ValueError(
-        f"`self.log({name!r}, value)` got {given}. Accepted: a number, a tensor of one element, or a torchmetrics "
-        f"Metric that computes one. Fix: {fix}."
-    )
+    accepted = "a number, a tensor of one element, or a torchmetrics Metric that computes one"
+    raise ValueError(f"`self.log({name!r}, value)` got {given}. Accepted: {accepted}. Fix: {fix}.")

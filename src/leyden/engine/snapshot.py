@@ -122,7 +122,6 @@ def exact_state(run: Run) -> dict[str, Any]:
 
 def state_of_process(run: Run) -> dict[str, Any]:
     """What differs between the processes of a run."""
-    results = getattr(run, "train_results", None)
     window = run.window
     # In manual optimization only the module knows which gradients it still needs.
     open_window = bool(window.weights) or not run.module.automatic_optimization
@@ -131,7 +130,7 @@ def state_of_process(run: Run) -> dict[str, Any]:
         "rng": capture_rng(),
         "order": run.train.stream.state_dict() if run.train is not None else None,
         "window": {"size": window.size, "weights": list(window.weights), "gradients": gradients},
-        "results": results.state_dict() if results is not None else [],
+        "results": run.train_results.state_dict(),
         "metrics": copies_of(vars(run.metrics)),
         "torchmetrics": {path: _metric_state(metric) for path, metric in _torchmetrics(run.module)},
     }
@@ -212,19 +211,15 @@ def restore_model(run: Run, checkpoint: dict[str, Any]) -> None:
     known = {name for callback in run.callbacks for name in (callback.state_key, type(callback).__qualname__)}
     missing = sorted(map(str, set(states) - known))
     if missing and run.fn == "fit":
-        rank_zero_warn(
-            f"The checkpoint holds states of callbacks that this Trainer does not have: {missing}. "
-            "Fix: add them, to continue as before.",
-        )
+        text = f"The checkpoint holds states of callbacks that this Trainer does not have: {missing}"
+        rank_zero_warn(f"{text}. Fix: add them, to continue as before.")
 
 
 def restore_training(run: Run, checkpoint: Mapping[str, Any], path: str) -> None:
     """Give optimizers, schedulers, precision and progress their states; the rest waits for the first epoch."""
     if schema.OPTIMIZER_STATES not in checkpoint:
-        raise KeyError(
-            f"{path!r} holds only the model (save_weights_only), so training cannot continue from it. Fix: load the "
-            "weights with `load_from_checkpoint` and start a new fit."
-        )
+        text = f"{path!r} holds only the model (save_weights_only), so training cannot continue from it"
+        raise KeyError(f"{text}. Fix: load the weights with `load_from_checkpoint` and start a new fit.")
     restore_each("optimizers", run.optimizers, checkpoint[schema.OPTIMIZER_STATES], path)
     for optimizer in run.optimizers:
         move_optimizer_state(optimizer.optimizer, run.strategy.root_device)
@@ -234,28 +229,23 @@ def restore_training(run: Run, checkpoint: Mapping[str, Any], path: str) -> None
     exact = checkpoint.get(schema.RUN)
     if exact is None:
         run.progress.load_state_dict(progress_of(checkpoint))
-        rank_zero_warn(
-            f"{path!r} was written by {writer(checkpoint)}: it holds no random states and no order of samples, so the "
-            "run continues, but not to the same bits.",
-        )
+        text = f"{path!r} was written by {writer(checkpoint)}, without random states and the order of samples"
+        rank_zero_warn(f"{text}: the run continues, but not to the same bits.")
     else:
         run.progress.load_state_dict(exact["progress"])
         run.resumed = exact
         warn_about_surroundings(run, exact)
     limit = run.arguments.max_epochs
     if limit is not None and limit != -1 and run.progress.epoch > limit:
-        raise MisconfigurationException(
-            f"{path!r} was saved in epoch {run.progress.epoch}, but `max_epochs` is {limit}. Fix: a larger `max_epochs`."
-        )
+        text = f"{path!r} was saved in epoch {run.progress.epoch}, but `max_epochs` is {limit}"
+        raise MisconfigurationException(f"{text}. Fix: a larger `max_epochs`.")
 
 
 def restore_each(what: str, owners: list[Any], states: list[Any], path: str) -> None:
     """Restore optimizers or schedulers; a different number of them is an error."""
     if len(owners) != len(states):
-        raise CheckpointError(
-            f"{path!r} holds {len(states)} {what}, but `configure_optimizers` returned {len(owners)}. "
-            "Fix: return the same ones, or load the weights only and start a new fit."
-        )
+        text = f"{path!r} holds {len(states)} {what}, but `configure_optimizers` returned {len(owners)}"
+        raise CheckpointError(f"{text}. Fix: return the same ones, or load the weights only and start a new fit.")
     for owner, state in zip(owners, states, strict=True):
         if hasattr(owner, "load_state_dict"):
             owner.load_state_dict(state)
@@ -268,11 +258,9 @@ def warn_about_surroundings(run: Run, exact: Mapping[str, Any]) -> None:
     if changed:
         rank_zero_warn(f"The run continues, but not to the same bits: {'; '.join(changed)}.")
     if run.should_stop and not (run.progress.started and run.progress.phase is not Phase.EPOCH_ENDED):
-        rank_zero_warn(
-            "The run had been asked to stop (by EarlyStopping, say) when the checkpoint was saved, so it stops here too. "
-            "Fix, to train on: a callback whose `on_fit_start` sets `trainer.should_stop = False`.",
-            category=PossibleUserWarning,
-        )
+        text = "The saved run had been asked to stop (by EarlyStopping, say), so it stops here too"
+        fix = "to train on, add a callback whose `on_fit_start` sets `trainer.should_stop = False`"
+        rank_zero_warn(f"{text}. Fix: {fix}.", category=PossibleUserWarning)
 
 
 def restore_boundary(run: Run, train: TrainLoader) -> None:

@@ -1,7 +1,6 @@
 """Trainer arguments of 0.x and 1.x, and what they are called today.
 
-Everything here is names and values: what has to be built is described by a :class:`~leyden.legacy.translation.Build`,
-and the Trainer builds it.
+Everything here is names and values: what has to be built is described by a :class:`~leyden.legacy.translation.Build`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from leyden.errors import ConfigurationErrors, nearest
 from leyden.legacy import hardware
 from leyden.legacy.translation import MISSING, Build, Translation
 from leyden.legacy.variables import old_variables
+from leyden.utils.rank import rank_zero_deprecation
 
 __all__ = [
     "OLD_ARGUMENTS",
@@ -92,8 +92,8 @@ def translate_call(method: str, arguments: Mapping[str, Any]) -> tuple[dict[str,
 
 def rename_loaders(
     method: str, loaders: Mapping[str, Any], old: Mapping[str, Any], known: Iterable[str]
-) -> tuple[dict[str, Any], list[str]]:
-    """Put the loaders that a call gave under old names among those under today's.
+) -> dict[str, Any]:
+    """Put the loaders that a call gave under old names, each with a warning, among those under today's.
 
     Args:
         method: ``fit``, ``validate``, ``test`` or ``predict``.
@@ -102,7 +102,7 @@ def rename_loaders(
         known: Those that it has, to suggest one.
 
     Returns:
-        The loaders by today's names, and one message per old name.
+        The loaders by today's names.
 
     Raises:
         TypeError: A name that never existed, or an old and a new name of the same.
@@ -114,7 +114,9 @@ def rename_loaders(
             f"Trainer.{method}() got unexpected keyword arguments {unknown}.{close} Accepted: the arguments that "
             f"`help(leyden.Trainer.{method})` lists."
         )
-    return today, messages
+    for message in messages:
+        rank_zero_deprecation(message)
+    return today
 
 
 def _renamed(new: str, convert: Callable[[Any], Any] = lambda value: value) -> Rule:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
+
+from leyden.errors import MisconfigurationException
 
 MISSING: Any = object()
 
 
 @dataclass(frozen=True)
 class Build:
-    """An object that the Trainer is to build.
+    """An object that is built when everything is translated.
 
     Args:
         name: A class that ``leyden.callbacks`` or ``leyden.loggers`` exports.
@@ -41,6 +44,10 @@ class Translation:
     arguments: dict[str, Any]
     messages: list[str] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
+
+    def built(self) -> dict[str, Any]:
+        """The arguments, with the callbacks and loggers built that old ones stand for."""
+        return {name: _built(value) for name, value in self.arguments.items()}
 
     def take(self, name: str) -> Any:
         """Remove an argument and return its value, :data:`MISSING` if it was not given."""
@@ -78,6 +85,17 @@ class Translation:
         self.errors.append(
             TypeError(f"`Trainer({old}={_short(value)})` is an old argument without a translation. {fix}.")
         )
+
+
+def _built(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_built(item) for item in value]
+    if not isinstance(value, Build):
+        return value
+    for package in map(import_module, ("leyden.callbacks", "leyden.loggers")):
+        if value.name in package.__all__:
+            return getattr(package, value.name)(**value.arguments)
+    raise MisconfigurationException(f"`{value}` is needed for an old argument, and does not exist yet.")
 
 
 def _as_list(callbacks: Any) -> list[Any]:

@@ -5,6 +5,7 @@ import io
 import pickle
 from argparse import Namespace
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from leyden.checkpoint.file import save
 from leyden.core.hparams import (
     HyperparametersMixin,
     class_only,
@@ -258,12 +260,34 @@ def test_second_call_adds() -> None:
 
 
 def test_row_102_what_cannot_be_saved_is_dropped_with_one_warning() -> None:
-    hparams = {"lr": 0.1, "fn": lambda: 0, "net": nn.Linear(1, 1), "deep": {"x": [object()]}}
-    with pytest.warns(
-        UserWarning, match=r"`fn` \(function .*<lambda>\), `net` \(Linear\), `deep` \(object\)"
-    ) as record:
+    hparams = {"lr": 0.1, "fn": lambda: 0, "deep": {"x": [(lambda: 1)]}}
+    with pytest.warns(UserWarning, match=r"`fn` \(function .*<lambda>\), `deep` \(function .*: left out") as record:
         assert clean_hparams(hparams) == {"lr": 0.1}
     assert len(record) == 1
+
+
+class WithObjects(Module):
+    def __init__(self, loss: nn.Module, scale: Fraction = Fraction(1), lr: float = 0.1) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+
+
+@pytest.mark.filterwarnings("ignore:Hyper-parameters .* are modules")
+def test_objects_come_back_from_a_free_read_alone(tmp_path: Path) -> None:
+    model, path = WithObjects(nn.HuberLoss(delta=0.25), Fraction(1, 3), lr=0.5), tmp_path / "a.ckpt"
+    with pytest.warns(UserWarning, match=r"Only `weights_only=False` .*`loss` \(HuberLoss\), `scale` \(Fraction\)"):
+        hparams = clean_hparams(model.hparams)
+    save({"state_dict": {}, "epoch": 0, "global_step": 0, "hyper_parameters": hparams}, path)
+
+    def load(**given: Any) -> Any:
+        return load_from_file(WithObjects, path, None, None, None, given.pop("weights_only", None), given).hparams
+
+    with pytest.raises(TypeError, match=r"needs \['loss'\], .*weights_only=False"):
+        load()
+    given = nn.MSELoss()
+    assert load(loss=given) == {"loss": given, "scale": Fraction(1), "lr": 0.5}
+    free = load(weights_only=False)
+    assert (free.loss.delta, free.scale, free.lr) == (0.25, Fraction(1, 3), 0.5)
 
 
 def test_restored_hparams_have_attributes() -> None:

@@ -6,14 +6,13 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 
 from leyden.core.optimizers import (
     LightningOptimizer,
     NoOptimizer,
     move_optimizer_state,
     parse_optimizers,
-    steps_itself,
     wrap_optimizer,
 )
 from leyden.errors import MisconfigurationException, PossibleUserWarning
@@ -114,12 +113,6 @@ def test_one_cycle_per_epoch_is_announced(sgd: Optimizer) -> None:
     with pytest.warns(PossibleUserWarning, match="OneCycleLR"):
         parse_optimizers(([sgd], [OneCycleLR(sgd, 1.0, 10)]))
     parse_optimizers(([sgd], [{"scheduler": OneCycleLR(sgd, 1.0, 10), "interval": "step"}]))
-
-
-def test_steps_itself(sgd: Optimizer) -> None:
-    assert steps_itself(LambdaLR(sgd, lambda epoch: 1.0))
-    assert steps_itself(ReduceLROnPlateau(sgd))
-    assert not steps_itself(object())
 
 
 class Counter:

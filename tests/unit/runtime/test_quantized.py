@@ -61,9 +61,6 @@ class EngineNorm(nn.LayerNorm):
     """Stands in for the library's layer."""
 
 
-EngineLinear.__module__ = EngineNorm.__module__ = "transformer_engine.pytorch"
-
-
 @pytest.fixture
 def recipes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A stand-in for Transformer Engine, which needs a GPU; what its contexts were given."""
@@ -75,6 +72,8 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         yield
 
     library = ModuleType("transformer_engine.pytorch")
+    for layer in (EngineLinear, EngineNorm):
+        monkeypatch.setattr(layer, "__module__", library.__name__)
     vars(library).update(Linear=EngineLinear, LayerNorm=EngineNorm, fp8_autocast=fp8_autocast)
     recipe = ModuleType("transformer_engine.common.recipe")
     recipe.DelayedScaling = SimpleNamespace  # type: ignore[attr-defined]

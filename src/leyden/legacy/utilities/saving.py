@@ -122,6 +122,21 @@ def load_hparams_from_tags_csv(tags_csv: PathLike) -> dict[str, Any]:
         return {} if file is None else {row["key"]: convert(row["value"]) for row in csv.DictReader(file)}
 
 
+def read_hparams(path: PathLike) -> dict[str, Any]:
+    """Read a ``.csv`` file with the columns ``key`` and ``value``, or a ``.yaml`` file.
+
+    Raises:
+        ValueError: It is no mapping of names to plain values.
+    """
+    with open(path, newline="") as file:
+        if os.fspath(path).endswith(".csv"):
+            return {row["key"]: convert(row["value"]) for row in csv.DictReader(file)}
+        try:
+            return dict(yaml.load(file, _Loader) or {})  # noqa: S506  # it is a SafeLoader
+        except (yaml.YAMLError, TypeError, ValueError) as error:
+            raise ValueError(f"`hparams_file` {str(path)!r} is no mapping of names to plain values: {error}") from error
+
+
 class _Loader(yaml.SafeLoader):
     """Plain data only, and tuples as YAML writers for Python mark them."""
 

@@ -1,5 +1,8 @@
 """What every test runs under."""
 
+import os
+import sys
+
 import pytest
 import torch
 
@@ -17,3 +20,17 @@ def one_thread():
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     """Whatever a test writes without saying where goes to its own folder."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def the_process_as_it_was():
+    """What a run leaves on purpose (the seed's variables, torch's hook for distributed errors) ends with the test."""
+    variables, hook = dict(os.environ), sys.excepthook
+    yield
+    sys.excepthook = hook
+    for name in (os.environ.keys() | variables.keys()) - {"PYTEST_CURRENT_TEST"}:
+        if name in variables:
+            os.environ[name] = variables[name]
+        else:
+            del os.environ[name]
+    assert not torch.distributed.is_initialized(), "the test left a process group"

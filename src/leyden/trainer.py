@@ -23,10 +23,9 @@ from leyden.engine import snapshot
 from leyden.engine.checkpoint_path import find_checkpoint
 from leyden.engine.checks import check_constructed, check_run
 from leyden.engine.config import TrainerArguments, describe_arguments, raise_all, takes
-from leyden.engine.evaluate import evaluate
+from leyden.engine.evaluate import evaluate, predict
 from leyden.engine.fit import fit, validates
 from leyden.engine.loading import Sources
-from leyden.engine.predict import predict
 from leyden.engine.properties import TrainerProperties
 from leyden.engine.results import Metrics
 from leyden.engine.run import Progress, Run
@@ -35,7 +34,7 @@ from leyden.engine.states import RunningStage, TrainerFn, TrainerState, TrainerS
 from leyden.errors import LightningDeprecationWarning, MisconfigurationException, bad_value
 from leyden.legacy.alias import private, publish
 from leyden.legacy.arguments import collect, rename_loaders
-from leyden.legacy.attributes import TRAINER as OLD_NAMES
+from leyden.legacy.attributes import TRAINER, with_old_names
 from leyden.loggers.defaults import default_loggers
 from leyden.profilers.defaults import profiler_of
 from leyden.runtime.resolve import resolve
@@ -44,6 +43,7 @@ PathLike = str | os.PathLike[str] | None
 AnyModule = LightningModule | nn.Module
 
 
+@with_old_names(TRAINER)
 class Trainer(TrainerProperties):
     """Runs a module: trains, validates, tests, predicts.
 
@@ -81,8 +81,6 @@ class Trainer(TrainerProperties):
         self.default_root_dir = str(self._arguments.default_root_dir or Path.cwd())
         self.loggers = default_loggers(self._arguments, self.default_root_dir)
         self.state = TrainerState()
-        self.ckpt_path = None
-        self._run = None
         self._progress = Progress()
         self._metrics = Metrics()
         call_init_hooks(self)
@@ -267,7 +265,8 @@ class Trainer(TrainerProperties):
         module = self._checked_module(fn, model)
         self._check_idle(fn, module)
         if passed and datamodule is not None:
-            raise MisconfigurationException(f"`Trainer.{fn}` got loaders and a data module. Fix: pass one of them.")
+            text = f"`Trainer.{fn}` got both loaders and a data module"
+            raise MisconfigurationException(f"{text}. Fix: pass one of them.")
         if not isinstance(datamodule, LightningDataModule | None):
             raise TypeError(bad_value("datamodule", datamodule, "a LightningDataModule instance"))
         prefixes = ("train", "val") if fitting else (stage.dataloader_prefix,)
@@ -310,8 +309,6 @@ class Trainer(TrainerProperties):
 
 Trainer.__doc__ = (Trainer.__doc__ or "").replace("        {arguments}", describe_arguments())
 publish(__name__)
-for _name, _old in OLD_NAMES.items():
-    setattr(Trainer, _name, _old)
 
 
 def resolve_runtime(arguments: TrainerArguments) -> tuple[Any, list[Exception]]:

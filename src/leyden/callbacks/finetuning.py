@@ -310,7 +310,7 @@ class BackboneFinetuning(BaseFinetuning):
 
     def _announce(self, rate: float, backbone: float | None) -> None:
         if self.verbose and backbone is not None:
-            rank_zero_info(f"Current lr: {round(rate, self.rounding)}, backbone lr: {round(backbone, self.rounding)}")
+            rank_zero_info(f"Current lr: {round(rate, self.rounding)}, Backbone lr: {round(backbone, self.rounding)}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the parameter groups, and the backbone's rate."""

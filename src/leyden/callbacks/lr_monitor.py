@@ -39,6 +39,8 @@ class LearningRateMonitor(Callback):
 
     Attributes:
         lrs: What was logged so far in this fit, by name.
+        last_momentum_values: The last momenta, by the name they are logged under.
+        last_weight_decay_values: The last weight decays, likewise.
 
     Example:
         >>> import leyden as pl
@@ -65,6 +67,8 @@ class LearningRateMonitor(Callback):
         self.log_weight_decay = log_weight_decay
         self.log_key_prefix = log_key_prefix
         self.lrs: dict[str, list[float]] = {}
+        self.last_momentum_values: dict[str, float] = {}
+        self.last_weight_decay_values: dict[str, float] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse a Trainer without a logger; forget the last fit."""
@@ -75,7 +79,7 @@ class LearningRateMonitor(Callback):
                 "`LearningRateMonitor` has nowhere to log to: the Trainer has no logger. Fix: leave out `logger=False` "
                 "(or `barebones=True`), or the callback."
             )
-        self.lrs = {}
+        self.lrs, self.last_momentum_values, self.last_weight_decay_values = {}, {}, {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the names."""
@@ -114,9 +118,10 @@ class LearningRateMonitor(Callback):
                 rates[key] = float(group["lr"])
                 if self.log_momentum:
                     momentum = group["betas"][0] if "betas" in group else group.get("momentum", 0.0)
-                    others[f"{key}-momentum"] = float(momentum)
+                    others[f"{key}-momentum"] = self.last_momentum_values[f"{key}-momentum"] = float(momentum)
                 if self.log_weight_decay:
-                    others[f"{key}-weight_decay"] = float(group.get("weight_decay", 0.0))
+                    decay = float(group.get("weight_decay", 0.0))
+                    others[f"{key}-weight_decay"] = self.last_weight_decay_values[f"{key}-weight_decay"] = decay
         return rates, others
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OnExceptionCheckpoint(Checkpoint):
-    """Save a checkpoint when a run ends by an exception; remove it when a later run ends well.
+    """Save a checkpoint when ``fit`` ends by an exception; remove it when a later ``fit`` ends well.
 
     ``fit`` without a ``ckpt_path`` continues from the file if it is there, and ``ckpt_path="last"`` considers it.
     It is written beside what :class:`ModelCheckpoint` keeps, and takes no part in its ranking.
@@ -58,7 +58,7 @@ class OnExceptionCheckpoint(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save; what goes wrong meanwhile is only a warning, since the run's own exception matters more."""
-        if trainer.fast_dev_run:
+        if trainer.fast_dev_run or trainer.state.fn != "fit":  # in other runs there is nothing to continue
             return
         try:
             trainer.save_checkpoint(self.ckpt_path)
@@ -66,6 +66,6 @@ class OnExceptionCheckpoint(Checkpoint):
             rank_zero_warn(f"`OnExceptionCheckpoint` could not save {self.ckpt_path}: {error!r}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Remove the file after a run that ended well."""
-        if not trainer.interrupted and trainer.is_global_zero and not trainer.fast_dev_run:
+        """Remove the file after a fit that ended well."""
+        if stage == "fit" and not trainer.interrupted and trainer.is_global_zero and not trainer.fast_dev_run:
             folder.remove(self.ckpt_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
 import torch
 from torch import Tensor, nn
@@ -190,12 +189,11 @@ class StochasticWeightAveraging(Callback):
         self._scheduler = SWALR(optimizer, rates, self._annealing_epochs, self._annealing_strategy)  # type: ignore[arg-type]
         for old in configs:
             if old.interval != "epoch" or old.frequency != 1:
-                warn(
+                rank_zero_warn(
                     f"`StochasticWeightAveraging` steps its scheduler once per epoch; it takes the place of "
                     f"{type(old.scheduler).__name__}, which stepped with interval={old.interval!r} and "
                     f"frequency={old.frequency}.",
-                    PossibleUserWarning,
-                    stacklevel=2,
+                    category=PossibleUserWarning,
                 )
         configs[:] = [LRSchedulerConfig(self._scheduler)]
 

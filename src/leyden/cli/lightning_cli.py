@@ -149,7 +149,7 @@ class LightningCLI:
         commands, kind = self.parser.add_subcommands(), class_of(self.trainer_class)
         for name, not_given in self.subcommands().items():
             method = getattr(kind, name)
-            summary = (inspect.getdoc(method) or "").partition("\n")[0]
+            summary = re.sub(r":\w+:`|`", "", (inspect.getdoc(method) or "").partition("\n")[0])
             parser = self.init_parser(**{"description": summary, **subparser_kwargs.get(name, {})})
             self._add_arguments(parser)
             skip: set[str | int] = {*not_given, *_variable(method)}

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from leyden.core.hparams import HyperparametersMixin, build_from_checkpoint, class_only, read_checkpoint
 from leyden.errors import MisconfigurationException
-from leyden.legacy.attributes import DATAMODULE
+from leyden.legacy.attributes import DATAMODULE, with_old_names
 from leyden.utils.overrides import accepts_argument
 from leyden.utils.seed import isolate_rng
 from leyden.utils.tree import move_to_device
@@ -70,6 +70,7 @@ class DataHooks:
         return batch
 
 
+@with_old_names(DATAMODULE)
 class LightningDataModule(DataHooks, HyperparametersMixin):
     """Data sets and loaders of a run; works with a Trainer and without.
 
@@ -181,10 +182,6 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         with suppress(Exception), isolate_rng():  # there may be no loader (yet), and printing changes nothing
             sizes = [f"size={_size(loader)}" for loader in tree_leaves(getattr(self, f"{split}_dataloader")())]
         return sizes[0] if len(sizes) == 1 else " ; ".join(f"{n}. {size}" for n, size in enumerate(sizes, start=1))
-
-
-for _method, _gone in DATAMODULE.items():
-    setattr(LightningDataModule, _method, _gone)
 
 
 def _missing_loader(owner: object, name: str) -> MisconfigurationException:

@@ -153,8 +153,8 @@ def clean_hparams(hparams: Mapping[str, Any]) -> dict[str, Any]:
     What cannot be pickled (a lambda) is left out. A warning names both.
 
     Example:
-        >>> clean_hparams({"lr": 0.1, "root": Path("data")})
-        {'lr': 0.1, 'root': {'__leyden__': 'path', 'value': 'data'}}
+        >>> clean_hparams({"lr": 0.1, "sizes": {1}})
+        {'lr': 0.1, 'sizes': {'__leyden__': 'set', 'value': [1]}}
     """
     cleaned: dict[str, Any] = {}
     objects, dropped = [], []
@@ -277,8 +277,6 @@ def build_from_checkpoint(cls: type[T], checkpoint: Mapping[str, Any], hparams_f
         text = f"`{name}.__init__` needs {missing}, which the checkpoint does not hold (it holds {list(saved)})"
         fix = f"{name}.load_from_checkpoint(path, {missing[0]}=...), or save_hyperparameters() in __init__ before training"
         if is_pickled(stored.get(missing[0])):
-            fix = (
-                f"pass {missing[0]}=..., or weights_only=False if you trust the file: the object in it can run any code"
-            )
+            fix = f"pass {missing[0]}=..., or weights_only=False if you trust the file: its object can run any code"
         raise TypeError(f"{text}. Fix: {fix}.")
     return cls(**given)

@@ -16,16 +16,17 @@ from torch.optim import Optimizer
 
 from leyden.core.datamodule import DataHooks
 from leyden.core.hparams import HyperparametersMixin, class_only, load_from_checkpoint
+from leyden.core.logger import Logger
 from leyden.core.loss import explain
 from leyden.core.model_hooks import STEP_OUTPUT, ModelHooks
 from leyden.core.optimizers import Closure, LightningOptimizer, OptimizerLRScheduler, parameters_of
+from leyden.core.view import View
 from leyden.errors import MisconfigurationException, bad_value
-from leyden.legacy.attributes import MODULE
+from leyden.legacy.attributes import MODULE, with_old_names
 from leyden.utils.tree import map_tensors
 
 if TYPE_CHECKING:
     from leyden.core.callback import Callback
-    from leyden.core.logger import Logger
     from leyden.trainer import Trainer
 
 
@@ -39,6 +40,7 @@ class LogTarget(Protocol):
         """Take in one value with the other arguments of the call."""
 
 
+@with_old_names(MODULE)
 class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
     """A model, its optimizers, and its steps.
 
@@ -132,35 +134,12 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
         self._device, self._dtype = probe.device, probe.dtype
         return self
 
-    @property
-    def current_epoch(self) -> int:
-        """The running epoch, from 0; 0 without a Trainer."""
-        return self._trainer.current_epoch if self._trainer is not None else 0
-
-    @property
-    def global_step(self) -> int:
-        """Optimizer steps so far, over all optimizers and epochs; 0 without a Trainer."""
-        return self._trainer.global_step if self._trainer is not None else 0
-
-    @property
-    def global_rank(self) -> int:
-        """This process's number among all; 0 without a Trainer."""
-        return self._trainer.global_rank if self._trainer is not None else 0
-
-    @property
-    def local_rank(self) -> int:
-        """This process's number on its host; 0 without a Trainer."""
-        return self._trainer.local_rank if self._trainer is not None else 0
-
-    @property
-    def logger(self) -> Logger | None:
-        """The Trainer's first logger."""
-        return self._trainer.logger if self._trainer is not None else None
-
-    @property
-    def loggers(self) -> list[Logger]:
-        """The Trainer's loggers."""
-        return list(self._trainer.loggers) if self._trainer is not None else []
+    current_epoch = View[int]("_trainer.current_epoch", "The running epoch, from 0; 0 without a Trainer.", 0)
+    global_step = View[int]("_trainer.global_step", "Optimizer steps so far, over all optimizers and epochs.", 0)
+    global_rank = View[int]("_trainer.global_rank", "This process's number among all; 0 without a Trainer.", 0)
+    local_rank = View[int]("_trainer.local_rank", "This process's number on its host; 0 without a Trainer.", 0)
+    logger = View[Logger | None]("_trainer.logger", "The Trainer's first logger.")
+    loggers = View[list[Logger]]("_trainer.loggers", "The Trainer's loggers.", [])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_trainer": None, "_results": None}
@@ -434,7 +413,3 @@ class LightningModule(DataHooks, HyperparametersMixin, ModelHooks):
             kwargs: Arguments of ``__init__`` that override the saved ones.
         """
         return load_from_checkpoint(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, kwargs)
-
-
-for _name, _gone in MODULE.items():
-    setattr(LightningModule, _name, _gone)

@@ -14,10 +14,8 @@ from leyden.utils.rank import rank_zero_warn
 if TYPE_CHECKING:
     from leyden.engine.run import Run
 
-NAMES = {
-    "last": ("last*.ckpt", "on_exception*.ckpt", INTERRUPTED, "hpc_ckpt_*.ckpt"),
-    "hpc": (INTERRUPTED, "hpc_ckpt_*.ckpt"),
-}
+BY_SIGNALS = (INTERRUPTED, "hpc_ckpt_*.ckpt")
+NAMES = {"last": ("last*.ckpt", "on_exception*.ckpt", *BY_SIGNALS), "hpc": BY_SIGNALS}
 
 
 def find_checkpoint(run: Run, ckpt_path: str | os.PathLike[str] | None) -> str | None:

@@ -77,7 +77,8 @@ def check_evaluation(run: Run) -> Iterator[Exception]:
     name = "validation" if prefix == "val" else prefix
     enough = overrides(run, "forward") if prefix == "predict" else is_supervised(run.module)
     if not overrides(run, f"{name}_step") and not enough:
-        fix = f"`def {name}_step(self, batch, batch_idx)`" + " or `def forward(self, batch)`" * (prefix == "predict")
+        fix = f"`def {name}_step(self, batch, batch_idx)`"
+        fix += " or `def forward(self, batch)`" if prefix == "predict" else ""
         text = f"{name_of(run.module)} has no `{name}_step` for `trainer.{fn}` to run"
         yield MisconfigurationException(f"{text}. Fix: {fix}.")
     yield from check_loaders(run, prefix, name)

@@ -108,6 +108,7 @@ PROFILER = Rule(
     "a Profiler, 'simple', 'advanced' or 'pytorch'",
     lambda value: isinstance(value, Profiler) or str(value).lower() in ("simple", "advanced", "pytorch", "xla"),
 )
+POLICY = one_of("raise", "stop", "skip", "ignore")
 PATH = Rule("a path or a URL", lambda value: isinstance(value, (str, os.PathLike)), TypeError)
 
 
@@ -178,10 +179,7 @@ class TrainerArguments:
     enable_autolog_hparams: bool = argument(True, "Log hyper-parameters when fit begins.", FLAG)
     model_registry: str | None = argument(None, "Accepted, without effect.")
     suggest_integrations: bool = argument(True, "Accepted, without effect.")
-    nonfinite: str = argument(
-        "raise", "What a NaN or infinite loss does: 'raise', 'stop', 'skip' or 'ignore'.",
-        one_of("raise", "stop", "skip", "ignore"),
-    )  # fmt: skip
+    nonfinite: str = argument("raise", "What a NaN or infinite loss does: 'raise', 'stop', 'skip' or 'ignore'.", POLICY)
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> tuple[TrainerArguments, list[Exception]]:
@@ -191,14 +189,10 @@ class TrainerArguments:
             The arguments, and all mistakes found in them.
         """
         declared = {item.name: item for item in fields(cls)}
-        errors: list[Exception] = [
-            TypeError(
-                f"Trainer() got an unexpected keyword argument {name!r}.{nearest(name, declared)} "
-                "Accepted: the arguments that `help(leyden.Trainer)` lists."
-            )
-            for name in given
-            if name not in declared
-        ]
+        errors: list[Exception] = []
+        for name in [name for name in given if name not in declared]:
+            text = f"Trainer() got an unexpected keyword argument {name!r}.{nearest(name, declared)}"
+            errors.append(TypeError(f"{text} Accepted: the arguments that `help(leyden.Trainer)` lists."))
         values = from_environment(declared) | {name: value for name, value in given.items() if name in declared}
         for name, value in values.items():
             annotation, rule = str(declared[name].type), declared[name].metadata["rule"]

@@ -1,4 +1,4 @@
-"""Validation and testing: every batch of every loader once, without gradients."""
+"""Validation, testing and prediction: every batch of every loader once, without gradients."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from leyden.engine.loading import EvaluationLoaders, load, several_loaders
+from leyden.engine.loading import EvaluationLoaders, load, several_loaders, takes_loader
 from leyden.engine.results import Results, to_floats
 from leyden.engine.signals import Interruption
 from leyden.engine.states import RunningStage, TrainerFn
+from leyden.utils.tree import detach
 
 if TYPE_CHECKING:
     from leyden.engine.run import Run
@@ -51,6 +52,35 @@ def evaluate(run: Run, stage: RunningStage) -> list[dict[str, float]]:
         hooks.call(f"on_{name}_end")
     results.reset()
     return rows_per_loader(results, row, len(loaders.streams))
+
+
+def predict(run: Run, keep: bool = True) -> list[Any] | None:
+    """Predict over the loaders.
+
+    Args:
+        run: The run.
+        keep: Return the predictions; False lets each go after its batch's hooks.
+
+    Returns:
+        A list per batch; with several loaders a list of such lists; None if nothing is kept or there is nothing to do.
+    """
+    loaders = prepare_loaders(run, RunningStage.PREDICTING)
+    if not has_batches(run, loaders):
+        return None
+    predictions: list[list[Any]] = [[] for _ in loaders.streams]
+    run.predictions = predictions
+
+    def collect(index: int, output: Any) -> None:
+        if keep:
+            predictions[index].append(detach(output, to_cpu=True))
+
+    with evaluation_mode(run, "predict"):
+        run_batches(run, RunningStage.PREDICTING, loaders, run.new_results(), collect)
+        run.hooks.call("on_predict_epoch_end")
+        run.hooks.call("on_predict_end")
+    if not keep:
+        return None
+    return predictions[0] if len(predictions) == 1 else predictions
 
 
 def name_of(stage: RunningStage) -> str:
@@ -98,27 +128,17 @@ def run_batches(
 
 def evaluation_step(run: Run, name: str, several: bool) -> Callable[[Any, int, int], Any]:
     """The module's step as the loop calls it: with as many arguments as it takes."""
-    method = f"{name}_step"
-    step, count = run.step_caller(method)
-    place, required = loader_argument(getattr(run.module, method))
-    if several and place != 2 and count is not None:
+    step, count = run.step_caller(f"{name}_step")
+    method = getattr(run.module, f"{name}_step")
+    if several and not takes_loader(method):
         raise several_loaders(name)
+    parameter = signature(method).parameters.get("dataloader_idx")
+    required = parameter is not None and parameter.default is parameter.empty
     if count == 1:
         return lambda batch, batch_idx, dataloader_idx: step(batch)
-    if (several and count != 2) or (required and place == 2):
+    if count != 2 and (several or required):
         return step
     return lambda batch, batch_idx, dataloader_idx: step(batch, batch_idx)
-
-
-def loader_argument(method: Callable[..., Any]) -> tuple[int | None, bool]:
-    """The place of ``dataloader_idx`` among a step's arguments (2 for ``*args``), and whether it has no default."""
-    positional = (p for p in signature(method).parameters.values() if p.kind is not p.KEYWORD_ONLY)
-    for place, parameter in enumerate(positional):
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            return 2, False
-        if parameter.name == "dataloader_idx":
-            return place, parameter.default is parameter.empty
-    return None, False
 
 
 def rows_per_loader(results: Results, row: dict[str, float], count: int) -> list[dict[str, float]]:

@@ -109,7 +109,7 @@ def begin_epoch(run: Run) -> tuple[TrainLoader, Iterator[tuple[Any, int | None]]
     train = run.train
     assert train is not None
     train.stream.set_epoch(progress.epoch)
-    run.bind_hooks()
+    run.hooks.bind()
     if not progress.started:  # they ran before the interruption, and may have changed what the checkpoint holds
         run.hooks.call("on_train_epoch_start")
         run.window = Window(run.arguments.accumulate_grad_batches)
@@ -212,9 +212,9 @@ def end_epoch(run: Run) -> None:
     if progress.phase is not Phase.EPOCH_ENDED:
         results.publish_steps(run.metrics)
         results.publish_epoch(run.metrics)
+        progress.phase = Phase.EPOCH_ENDED  # before the hooks: resumed from a file that one of them saves, none runs again
         run.hooks.call("on_train_epoch_end")
         results.publish_epoch(run.metrics)
-        progress.phase = Phase.EPOCH_ENDED
         run.hooks.call_monitors("on_train_epoch_end")
         run.settle()
     row = to_floats(results.publish_epoch(run.metrics))
@@ -327,7 +327,7 @@ def warn_if_idle(run: Run) -> None:
     idle = ""
     if not run.module.automatic_optimization and not run.progress.global_step:
         fix = "`opt = self.optimizers()`, `opt.zero_grad()`, `self.manual_backward(loss)`, `opt.step()` in `training_step`"
-        idle = f"In manual optimization nothing has stepped in the first epoch: no weight has changed. Fix: {fix}."
+        idle = f"The first epoch is over, manual optimization has not stepped once: no weight changed. Fix: {fix}."
     elif run.left_out == run.progress.batch:
         idle = "`training_step` returned None for every batch of the first epoch: nothing was trained. Fix: return the loss."
     if idle and run.progress.batch:

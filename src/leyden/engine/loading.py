@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from leyden.core.datamodule import LightningDataModule
@@ -17,7 +18,7 @@ from leyden.data.order import Stream
 from leyden.engine.states import RunningStage
 from leyden.errors import MisconfigurationException, PossibleUserWarning
 from leyden.utils.duration import parse_duration
-from leyden.utils.overrides import accepts_argument, positional_count
+from leyden.utils.overrides import positional_count
 from leyden.utils.rank import rank_zero_warn
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def check_leaves(loaders: Any, argument: str) -> None:
 
 def takes_loader(step: Listener) -> bool:
     """Whether a step can be told which loader a batch is from."""
-    named = any(accepts_argument(step, name) for name in ("dataloader_idx", "dataloader_iter"))
-    return named or positional_count(step) is None
+    names = list(signature(step).parameters)
+    return positional_count(step) is None or "dataloader_iter" in names or names[2:3] == ["dataloader_idx"]
 
 
 def several_loaders(name: str) -> RuntimeError:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import copy
-from functools import partial
 from operator import attrgetter
 from signal import SIGTERM
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,6 +16,7 @@ from leyden.core.logger import Logger
 from leyden.core.module import LightningModule
 from leyden.core.optimizers import LRSchedulerConfig
 from leyden.core.profiler import PassThroughProfiler, Profiler
+from leyden.core.view import View, follow
 from leyden.engine.config import TrainerArguments
 from leyden.engine.loading import INFINITE, load_training
 from leyden.engine.results import Metrics
@@ -31,39 +29,7 @@ from leyden.runtime.precision import Precision
 from leyden.runtime.resolve import Runtime
 from leyden.runtime.strategies.base import Strategy
 
-T = TypeVar("T")
 Count = int | float
-Read = Callable[[Any], Any]
-Write = Callable[[Any, Any], None]
-
-
-class View(property, Generic[T]):
-    """A property with a type: what lies at a path of names from the Trainer, or what a function finds.
-
-    Args:
-        find: The path, such as ``"strategy.world_size"``, or the function.
-        doc: Its documentation.
-        default: Shown, as a copy, where the path ends in None.
-        change: Called when it is set; None: read-only.
-    """
-
-    def __init__(self, find: str | Read, doc: str, default: Any = None, change: Write | None = None) -> None:
-        super().__init__(partial(follow, find.split("."), default) if isinstance(find, str) else find, change)
-        self.__doc__ = doc
-
-    if TYPE_CHECKING:
-
-        def __get__(self, instance: Any, owner: type | None = None) -> T: ...  # type: ignore[override]
-
-
-def follow(names: list[str], default: Any, trainer: Any) -> Any:
-    """What lies at a path of attributes and dictionary keys, else a copy of ``default``."""
-    found = trainer
-    for name in names:
-        found = found.get(name) if isinstance(found, dict) else getattr(found, name)
-        if found is None:
-            return copy(default)
-    return found
 
 
 class Setting(View[Any]):
@@ -88,6 +54,12 @@ def in_stage(stage: RunningStage, doc: str) -> View[bool]:
             trainer.state.stage = stage if on else None
 
     return View(lambda trainer: trainer.state.stage is stage, doc, change=move)
+
+
+def stop(trainer: TrainerProperties, on: bool) -> None:
+    """Ask the run to stop after the batch, its validation and the epoch's hooks; without a run there is nothing to do."""
+    if trainer._run is not None:
+        trainer._run.should_stop = on
 
 
 def loop(batches: str, doc: str) -> View[Loop]:
@@ -134,7 +106,7 @@ class TrainerProperties:
 
     _arguments: TrainerArguments
     _runtime: Runtime
-    _run: Run | None
+    _run: Run | None = None
     _progress: Progress
     _metrics: Metrics
     callbacks: list[Callback]
@@ -143,7 +115,7 @@ class TrainerProperties:
     default_root_dir: str
     """Where logs and checkpoints go."""
     state: TrainerState
-    ckpt_path: str | None
+    ckpt_path: str | None = None
     """The checkpoint that the current or last call loaded."""
 
     fast_dev_run = Setting()
@@ -173,15 +145,7 @@ class TrainerProperties:
     global_step = View[int]("_progress.global_step", "Optimizer steps so far, over all optimizers and epochs.")
     is_last_batch = View[bool]("_progress.is_last_batch", "Whether the running training batch is the epoch's last.")
 
-    @property
-    def should_stop(self) -> bool:
-        """Set it to end training after the running batch, its validation and the epoch's hooks."""
-        return self._run is not None and self._run.should_stop
-
-    @should_stop.setter
-    def should_stop(self, stop: bool) -> None:
-        if self._run is not None:
-            self._run.should_stop = stop
+    should_stop = View[bool]("_run.should_stop", "Set it to end training after this batch and its hooks.", False, stop)
 
     fit_loop = loop("num_training_batches", "The limits of fit.")
     validate_loop = loop("num_val_batches", "What validate runs.")
@@ -189,10 +153,11 @@ class TrainerProperties:
     predict_loop = loop("num_predict_batches", "What predict runs, and its predictions.")
 
     interrupted = View[bool](lambda trainer: trainer.state.status is TrainerStatus.INTERRUPTED, "The last run failed.")
-    received_sigterm = View[bool](
-        lambda trainer: follow(["_run", "signals", "received"], None, trainer) == SIGTERM,
-        "Whether the system asked the process to stop.",
-    )
+
+    @property
+    def received_sigterm(self) -> bool:
+        """Whether the system asked the process to stop."""
+        return follow(["_run", "signals", "received"], None, self) is SIGTERM
 
     # -- stage ------------------------------------------------------------------------------------------------------
 

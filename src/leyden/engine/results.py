@@ -151,8 +151,7 @@ class Results:
         The epoch's batches are over: from here on, :meth:`show` shows epoch values.
         """
         self.batch = None
-        if self.strategy.is_distributed:
-            self._agree()
+        self._agree()
         slots = self._of_epoch()
         values = self._reduced(slots)
         for slot, value in zip(slots, values, strict=True):

@@ -209,10 +209,6 @@ class Run:
         self.hooks = Hooks(self.trainer, self.callbacks, self.module, self.datamodule, profiler)
         self.results, self.train_results = self.new_results(), self.new_results()
 
-    def bind_hooks(self) -> None:
-        """Collect who overrides which hook; done per stage and per epoch."""
-        self.hooks.bind()
-
     def use_results(self, results: Results | None) -> None:
         """Let ``self.log`` write into ``results``."""
         if results is not None:

@@ -73,7 +73,7 @@ def session(run: Run, ckpt_path: str | None = None, weights_only: bool | None = 
 
 def leaves_on_interrupt() -> bool:
     """Whether Ctrl-C ends the program (a script) or only the run (a notebook, an interactive prompt)."""
-    return not hasattr(sys, "ps1") and "ipykernel" not in sys.modules
+    return not hasattr(sys, "ps1") and "ipykernel.kernelapp" not in sys.modules
 
 
 def attach(run: Run) -> None:
@@ -87,7 +87,7 @@ def attach(run: Run) -> None:
     for callback in run.callbacks:
         callback.__dict__.update(log=module.log, log_dict=module.log_dict)  # a callback logs through the module
     check_state_keys(run.callbacks)
-    run.bind_hooks()
+    run.hooks.bind()
     run.use_results(run.new_results())  # so that `self.log` where it is not possible says so
 
 
@@ -114,10 +114,9 @@ def merge_callbacks(callbacks: list[Callback], own: Any) -> list[Callback]:
     for callback in own:
         if not isinstance(callback, Callback):
             raise TypeError(bad_value("configure_callbacks() result", callback, "Callback instances, not classes"))
-    kinds = {type(callback) for callback in own}
 
     def replaced(callback: Callback) -> bool:
-        return any(issubclass(type(callback), kind) or issubclass(kind, type(callback)) for kind in kinds)
+        return any(isinstance(callback, type(new)) or isinstance(new, type(callback)) for new in own)
 
     return order_callbacks([c for c in callbacks if not replaced(c)] + own)
 
@@ -151,7 +150,7 @@ def set_up(run: Run, stage: str) -> None:
     run.hooks.call("setup", stage)
     with strategy.root_device, run.precision.module_init_context(), run.hooks.inside("configure_model", module):
         module.configure_model()
-    run.bind_hooks()
+    run.hooks.bind()
     run.teardowns = run.hooks.listeners("teardown")
     run.use_results(run.new_results())
 
@@ -170,7 +169,7 @@ def restore(run: Run, ckpt_path: str | None, weights_only: bool | None) -> None:
         strategy.wrap(module, manual=not module.automatic_optimization)
         configure_optimizers(run)
         run.hooks.call("on_fit_start")
-        run.bind_hooks()
+        run.hooks.bind()
     log_hyperparameters(run)
     if checkpoint is not None and fitting:
         snapshot.restore_training(run, checkpoint, str(ckpt_path))
@@ -230,7 +229,8 @@ def log_hyperparameters(run: Run) -> None:
         if owner is None or not getattr(owner, "_log_hyperparams", False):
             continue
         for key, value in owner.hparams_initial.items():
-            if key in merged and repr(merged[key]) != repr(value):  # arrays cannot be compared otherwise
+            # by their texts, since arrays cannot be compared otherwise
+            if key in merged and key != "_class_path" and repr(merged[key]) != repr(value):
                 text = f"Module and data module both have a hyper-parameter {key!r}, with the values"
                 fix = f"rename one, or save_hyperparameters(ignore=[{key!r}])"
                 raise RuntimeError(f"{text} {merged[key]!r} and {value!r}. Fix: {fix}.")

@@ -81,9 +81,7 @@ def capture(run: Run, weights_only: bool = False) -> dict[str, Any]:
         states = ((callback.state_key, callback.state_dict()) for callback in run.callbacks)
         checkpoint[schema.CALLBACKS] = {key: state for key, state in states if state}
         checkpoint[schema.OPTIMIZER_STATES] = [optimizer.state_dict() for optimizer in run.optimizers]
-        checkpoint[schema.LR_SCHEDULERS] = [
-            getattr(config.scheduler, "state_dict", dict)() for config in run.schedulers
-        ]
+        checkpoint[schema.LR_SCHEDULERS] = [getattr(c.scheduler, "state_dict", dict)() for c in run.schedulers]
         if state := run.precision.state_dict():
             checkpoint[type(run.precision).__qualname__] = state
         checkpoint[schema.RUN] = exact_state(run)

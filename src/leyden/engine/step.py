@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 Step = Callable[[Any, int], Any]
 NOT_RUN: Any = object()
-NOT_TRAINED = (
-    "`optimizer_step` did not run the closure, so this batch was not trained. "
-    "Fix: `optimizer.step(closure=optimizer_closure)`, or call `optimizer_closure()`."
-)
+NOT_TRAINED = "`optimizer_step` did not run the closure. Fix: `optimizer.step(closure=optimizer_closure)`, or call it."
 
 
 def training_step(run: Run) -> Step:
@@ -101,11 +98,8 @@ def before_step(run: Run, optimizer: Optimizer, clip: Callable[..., None], unsca
     if "on_before_optimizer_step" in hooks.active:
         hooks.call("on_before_optimizer_step", optimizer)
     hooks.current = "configure_gradient_clipping"
-    clip(
-        optimizer,
-        gradient_clip_val=arguments.gradient_clip_val,
-        gradient_clip_algorithm=arguments.gradient_clip_algorithm,
-    )
+    value, algorithm = arguments.gradient_clip_val, arguments.gradient_clip_algorithm
+    clip(optimizer, gradient_clip_val=value, gradient_clip_algorithm=algorithm)
     hooks.current = "optimizer_step"
 
 

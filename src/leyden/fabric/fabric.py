@@ -432,6 +432,8 @@ class Fabric:
             method = getattr(callback, hook_name, None)
             if callable(method):
                 method(*args, **{name: value for name, value in kwargs.items() if accepts_argument(method, name)})
+            elif method is not None:
+                rank_zero_warn(f"`{type(callback).__name__}.{hook_name}` is not called: it is no method.")
 
     def log(self, name: str, value: Any, step: int | None = None) -> None:
         """Send a value to all loggers; a tensor must have one element."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from leyden.errors import LightningDeprecationWarning
 from leyden.legacy.arguments import REMOVED_METHODS, Removed
 from leyden.utils.rank import rank_zero_warn
 
-__all__ = ["DATAMODULE", "MODULE", "TRAINER", "Renamed"]
+__all__ = ["DATAMODULE", "MODULE", "TRAINER", "Renamed", "with_old_names"]
 
+T = TypeVar("T")
 Read = Callable[[Any], Any]
 
 
@@ -41,6 +42,17 @@ class Renamed:
             said.add(self.name)
             rank_zero_warn(text, 2, LightningDeprecationWarning)
         return self.read(instance)
+
+
+def with_old_names(names: Mapping[str, Any]) -> Callable[[type[T]], type[T]]:
+    """Decorate a class with what stands for its old attributes."""
+
+    def decorate(cls: type[T]) -> type[T]:
+        for name, stand_in in names.items():
+            setattr(cls, name, stand_in)
+        return cls
+
+    return decorate
 
 
 def _gpus(trainer: Any) -> list[int]:

@@ -267,8 +267,8 @@ def test_an_optimizer_of_all_parameters_keeps_its_rate_and_gets_a_warning():
 def test_verbose_announces_both_rates(caplog):
     caplog.set_level("INFO", logger="leyden")
     backbone_rates(BackboneFinetuning(1, verbose=True, rounding=3), epochs=3)
-    assert "Current lr: 0.1, backbone lr: 0.01" in caplog.text
-    assert "Current lr: 0.1, backbone lr: 0.02" in caplog.text
+    assert "Current lr: 0.1, Backbone lr: 0.01" in caplog.text
+    assert "Current lr: 0.1, Backbone lr: 0.02" in caplog.text
 
 
 def test_a_resumed_run_goes_on_at_its_rate(tmp_path):

@@ -68,6 +68,13 @@ EPOCHS = [(0, {"lr-SGD": 0.1}), (4, {"lr-SGD": 0.05})]
 STEPS = [(1, {"lr-SGD": 0.1}), (3, {"lr-SGD": 0.1}), (5, {"lr-SGD": 0.05}), (7, {"lr-SGD": 0.05})]
 
 
+def test_the_last_momentum_and_weight_decay() -> None:
+    monitor = LearningRateMonitor("epoch", log_momentum=True, log_weight_decay=True)
+    rows(Scheduled(), monitor)
+    assert monitor.last_momentum_values == {"lr-SGD-momentum": 0.9}
+    assert monitor.last_weight_decay_values == {"lr-SGD-weight_decay": 0.01}
+
+
 @pytest.mark.parametrize(
     ("interval", "expected"),
     [("epoch", EPOCHS), ("step", STEPS), (None, EPOCHS)],

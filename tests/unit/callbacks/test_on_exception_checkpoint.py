@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -80,7 +81,8 @@ def test_last_considers_the_file_whatever_its_name(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=["interrupt", "exit"])
-def test_any_exception_counts(tmp_path, error) -> None:
+def test_any_exception_counts(tmp_path, monkeypatch, error) -> None:
+    monkeypatch.delattr(sys, "ps1", raising=False)
     module = Failing()
     module.fails = error
     with pytest.raises(SystemExit):  # an interrupted script ends too
@@ -88,14 +90,24 @@ def test_any_exception_counts(tmp_path, error) -> None:
     assert os.listdir(tmp_path) == ["on_exception.ckpt"]
 
 
-def test_in_every_stage(tmp_path) -> None:
+def test_other_runs_than_fit_leave_the_file_of_a_failed_fit_alone(tmp_path) -> None:
     class Broken(Validated):
         def validation_step(self, batch: Any, batch_idx: int) -> None:
             raise RuntimeError("broken")
 
+    def validate(module: Any) -> None:
+        trainer(callbacks=[OnExceptionCheckpoint(tmp_path)], **ON).validate(module, loader())
+
     with pytest.raises(RuntimeError, match="broken"):
-        trainer(callbacks=[OnExceptionCheckpoint(tmp_path)], **ON).validate(Broken(), loader())
-    assert os.listdir(tmp_path) == ["on_exception.ckpt"]
+        validate(Broken())
+    assert os.listdir(tmp_path) == []  # a fit could not continue from it
+    failed(RuntimeError("broken"), OnExceptionCheckpoint(tmp_path))
+    with pytest.raises(RuntimeError, match="broken"):
+        validate(Broken())
+    validate(Validated())
+    module = Failing()
+    run(module, OnExceptionCheckpoint(tmp_path))
+    assert module.calls == [2, 3]
 
 
 def test_a_dev_run_touches_nothing(tmp_path) -> None:

@@ -11,7 +11,7 @@ from jsonargparse import Namespace, lazy_instance
 from torch import nn
 
 import leyden as pl
-from helpers_cli import QUIET, Data, Deeper, Model, Trained, build, path_of, run
+from helpers_cli import QUIET, Data, Deeper, FourSamples, Model, Trained, build, path_of, run
 from leyden.cli import LightningArgumentParser, LightningCLI, LRSchedulerCallable, OptimizerCallable, SaveConfigCallback
 from leyden.errors import LightningDeprecationWarning
 
@@ -110,7 +110,7 @@ def test_a_sub_class_is_chosen_by_name_or_path() -> None:
         for options in ({"model": None}, {"model": Model, "subclass_mode_model": True}):
             model = build(f"--model={name}", "--model.depth=3", "--model.width=2", **options).model
             assert type(model) is Deeper and (model.depth, model.width) == (3, 2)
-    assert type(build("--data=Data", "--data.batch_size=3").datamodule) is Data
+    assert type(build("--data=FourSamples", "--data.batch_size=3").datamodule) is FourSamples
 
 
 def test_a_model_must_be_chosen(capsys: Any) -> None:

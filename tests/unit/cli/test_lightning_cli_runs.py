@@ -24,9 +24,23 @@ def test_each_sub_command_runs_its_method(capsys: Any) -> None:
     assert run("predict", "--return_predictions=false", save_config_callback=None).subcommand == "predict"
 
 
+def test_model_and_data_module_that_are_chosen_both_keep_their_class() -> None:
+    chosen = {"subclass_mode_model": True, "subclass_mode_data": True}
+    defaults = {**QUIET, "logger": {"class_path": "leyden.loggers.CSVLogger", "init_args": {"save_dir": "."}}}
+    done = run("fit", f"--model={path_of(Trained)}", f"--data={path_of(Data)}", trainer_defaults=defaults, **chosen)
+    assert "batch_size: 2" in Path(done.trainer.log_dir, "hparams.yaml").read_text()
+
+
 class Own(LightningCLI):
     def fit(self, model: Any, **kwargs: Any) -> None:
         self.given = (model, kwargs)
+
+
+def test_the_help_shows_no_markup(capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        run("--help")
+    shown = capsys.readouterr().out
+    assert "validate" in shown and "`" not in shown
 
 
 def test_a_method_of_the_command_line_takes_the_place_of_the_trainers() -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import leyden as pl
-from helpers_cli import QUIET, Data, Trained, build, path_of, run, write
+from helpers_cli import QUIET, FourSamples, Trained, build, path_of, run, write
 from leyden.cli import SaveConfigCallback
 
 LOGGED = ("--trainer.logger=leyden.loggers.CSVLogger", "--trainer.logger.save_dir=logs")
@@ -91,9 +91,11 @@ def test_parts_that_came_from_files_are_saved_as_files() -> None:
 
 
 def test_classes_are_saved_with_their_full_paths() -> None:
-    run("fit", "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=loss", "--data=Data", data=None)
+    run(
+        "fit", "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=loss", "--data=FourSamples", data=None
+    )
     saved = yaml.safe_load(Path("config.yaml").read_text())
     assert saved["trainer"]["callbacks"][0]["class_path"] == "leyden.callbacks.EarlyStopping"
-    assert saved["data"]["class_path"] == path_of(Data)
+    assert saved["data"]["class_path"] == path_of(FourSamples)
     assert saved["optimizer"] is None
     assert Trained.__name__ == "Trained"

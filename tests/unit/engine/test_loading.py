@@ -332,7 +332,7 @@ def test_what_does_not(bad):
 def test_steps_that_know_their_loader():
     assert takes_loader(lambda batch, batch_idx, dataloader_idx: None)
     assert takes_loader(lambda *batch: None)
-    assert takes_loader(lambda batch, *, dataloader_idx=0: None)
+    assert not takes_loader(lambda batch, *, dataloader_idx=0: None)
     assert not takes_loader(lambda batch, batch_idx: None)
     assert not takes_loader(lambda batch, batch_idx, third=None: None)
 

@@ -6,6 +6,7 @@ import gc
 import sys
 import weakref
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from helpers_fit import loader
 from helpers_fit import trainer as quiet
 from leyden.callbacks import EarlyStopping, ModelCheckpoint, ModelSummary
 from leyden.core.logger import Logger
+from leyden.engine.session import leaves_on_interrupt
 
 
 def trainer(**arguments: Any) -> pl.Trainer:
@@ -337,6 +339,14 @@ def test_an_interrupt_ends_a_script_with_130(monkeypatch: pytest.MonkeyPatch) ->
         trainer(callbacks=[recorder]).fit(Interrupting(), loader(), loader())
     assert left.value.code == 130
     assert recorder.events == [*FIT, "on_exception KeyboardInterrupt", "teardown fit"]
+
+
+def test_a_script_that_starts_kernels_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(sys, "ps1", raising=False)
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    assert leaves_on_interrupt()
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", ModuleType("ipykernel.kernelapp"))
+    assert not leaves_on_interrupt()
 
 
 def test_an_interrupt_returns_to_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
 """Limits that are smaller than what a checkpoint has behind it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from helpers_fit import Regression, loader, trainer
-from leyden.callbacks import ModelCheckpoint
+from leyden.callbacks import Callback, ModelCheckpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:The checkpoint holds states of callbacks")
 
@@ -45,3 +47,23 @@ def test_row_98_a_file_of_weights_alone_cannot_be_resumed(tmp_path: Path) -> Non
     with pytest.raises(KeyError, match=r"weights.ckpt' holds only the model .*Fix: load the weights with"):
         again.fit(Regression(), loader(), ckpt_path=tmp_path / "weights.ckpt")
     assert again.global_step == 0
+
+
+def test_hooks_of_an_epochs_end_run_once_also_if_one_of_them_saves(tmp_path: Path) -> None:
+    class Ends(Callback):
+        def __init__(self) -> None:
+            self.epochs: list[int] = []
+
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            self.epochs.append(trainer.current_epoch)
+            if trainer.current_epoch == 1:
+                trainer.save_checkpoint(tmp_path / "end.ckpt")
+
+    calm, again = Ends(), Ends()
+    whole = trainer(max_epochs=3, callbacks=[calm], default_root_dir=tmp_path)
+    whole.fit(first := Regression(), loader())
+    resumed = trainer(max_epochs=3, callbacks=[again], default_root_dir=tmp_path)
+    resumed.fit(second := Regression(), loader(), ckpt_path=tmp_path / "end.ckpt")
+    assert (calm.epochs, again.epochs) == ([0, 1, 2], [2])
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)

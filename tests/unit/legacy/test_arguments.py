@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from leyden import Trainer
-from leyden.errors import ConfigurationErrors, MisconfigurationException
+from leyden.errors import ConfigurationErrors, LightningDeprecationWarning, MisconfigurationException
 from leyden.legacy.arguments import (
     OLD_ARGUMENTS,
     REMOVED_METHODS,

@@ -59,7 +59,7 @@ def test_rows_have_numbers_of_their_own() -> None:
 
 
 def test_each_subtle_behaviour_has_a_test_named_after_it() -> None:
-    of_row = re.compile(r"test_row_(\d+)_")
+    of_row = re.compile(r"row_(\d+)_")
     unnamed, seen = [], set()
     for path, row in ROWS:
         if path.stem.startswith("10."):

@@ -212,7 +212,7 @@ def end_epoch(run: Run) -> None:
     if progress.phase is not Phase.EPOCH_ENDED:
         results.publish_steps(run.metrics)
         results.publish_epoch(run.metrics)
-        progress.phase = Phase.EPOCH_ENDED  # before the hooks: resumed from a file that one of them saves, none runs again
+        progress.phase = Phase.EPOCH_ENDED  # a file that one of the hooks saves continues after them all
         run.hooks.call("on_train_epoch_end")
         results.publish_epoch(run.metrics)
         run.hooks.call_monitors("on_train_epoch_end")

@@ -6,6 +6,9 @@ import sys
 import pytest
 import torch
 
+# Tests import them by name; collected for doctests they would be imported a second time, with other classes.
+collect_ignore_glob = ["helpers_*.py"]
+
 
 @pytest.fixture(autouse=True)
 def one_thread():

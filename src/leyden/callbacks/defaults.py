@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from leyden.callbacks.model_checkpoint import ModelCheckpoint
 from leyden.callbacks.model_summary import ModelSummary
@@ -14,6 +14,9 @@ from leyden.callbacks.timer import Timer
 from leyden.core.callback import Callback, Checkpoint
 from leyden.engine.config import TrainerArguments, listed
 from leyden.errors import MisconfigurationException, bad_value
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "leyden.callbacks_factory"
 """The entry points by which an installed package adds callbacks to every Trainer: functions that return them."""
@@ -59,6 +62,8 @@ def with_defaults(arguments: TrainerArguments) -> list[Callback]:
 @functools.cache
 def factories() -> tuple[EntryPoint, ...]:
     """The functions of installed packages that make callbacks; those for Lightning count while the drop-in is on."""
+    from importlib.metadata import entry_points
+
     groups = [GROUP, *(["lightning.pytorch.callbacks_factory"] if "leyden.legacy.finder" in sys.modules else [])]
     return tuple(point for group in groups for point in entry_points(group=group))
 

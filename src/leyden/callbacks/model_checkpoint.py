@@ -11,7 +11,6 @@ from leyden.callbacks import checkpoint_folder as folder
 from leyden.callbacks.checkpoint_arguments import check_arguments, check_link
 from leyden.callbacks.checkpoint_folder import Save
 from leyden.callbacks.checkpoint_names import fill_template
-from leyden.callbacks.checkpoint_plan import Plan, plan
 from leyden.callbacks.checkpoint_ranking import best_of, ranked, score_of, worst_score
 from leyden.callbacks.checkpoint_schedule import Schedule
 from leyden.callbacks.monitoring import looks_after_training_epoch
@@ -24,6 +23,7 @@ from leyden.utils.rank import rank_zero_info, rank_zero_warn
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from leyden.callbacks.checkpoint_plan import Plan
     from leyden.core.module import LightningModule
     from leyden.trainer import Trainer
 
@@ -222,6 +222,8 @@ class ModelCheckpoint(Checkpoint):
             ValueError: The number of training batches is not known.
         """
         others = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+        from leyden.callbacks.checkpoint_plan import plan  # on use: the rehearsal is for those who ask
+
         found = plan(self, others, trainer, train_dataloaders, val_dataloaders, logged_in, seconds_per_batch)
         trainer.print(found)
         return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from leyden.callbacks.notebook_display import Cell, in_notebook
 from leyden.callbacks.progress_display import Display, Lines, Metrics, RichProgressBarTheme, Screen, Stage
+from leyden.callbacks.requirements import is_count
 from leyden.core.callback import Callback
 from leyden.errors import bad_value
 from leyden.legacy.alias import publish
@@ -391,7 +392,7 @@ class RichProgressBar(TimedProgressBar):
         theme: RichProgressBarTheme | None = None,
         console_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        if isinstance(refresh_rate, bool) or not isinstance(refresh_rate, int) or refresh_rate < 0:
+        if not is_count(refresh_rate, 0):
             raise ValueError(bad_value("refresh_rate", refresh_rate, "an int >= 0; 0 switches the bar off"))
         super().__init__()
         self._refresh_rate = refresh_rate

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leyden.callbacks.notebook_display import in_notebook
 from leyden.callbacks.progress import ProgressBar
+from leyden.callbacks.requirements import is_count
 from leyden.errors import bad_value
 from leyden.utils.optional import require
 
@@ -87,7 +88,7 @@ class TQDMProgressBar(ProgressBar):
 
     def __init__(self, refresh_rate: int = 1, process_position: int = 0, leave: bool = False) -> None:
         for name, number in (("refresh_rate", refresh_rate), ("process_position", process_position)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            if not is_count(number, 0):
                 raise ValueError(bad_value(name, number, "an int >= 0"))
         super().__init__()
         self._refresh_rate = _resolved(refresh_rate)
